@@ -1,0 +1,14 @@
+//! Mantle keeps a shared IP address alive on a layer-2 network without a load balancer, BGP or DNS.
+//!
+//! Arrows between the rooms run one way: `command` → `agent` → {`etcd`, `link`, `dataplane`, `announce`,
+//! `health`, `observe`} → `protocol`, `wire`. `protocol` imports none of the others, no tokio and no socket.
+
+pub mod announce;
+pub mod command;
+pub mod config;
+pub mod etcd;
+pub mod link;
+pub mod observe;
+pub mod protocol;
+
+pub use mantle_ebpf::wire;

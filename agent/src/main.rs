@@ -1,0 +1,5 @@
+//! The binary `mantle`.
+
+fn main() -> std::process::ExitCode {
+    mantle::command::main()
+}
