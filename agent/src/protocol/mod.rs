@@ -4,6 +4,7 @@
 //! the model checker.
 
 pub mod key;
+pub mod node;
 pub mod session;
 pub mod stance;
 pub mod time;
@@ -12,6 +13,7 @@ pub mod txn;
 pub mod view;
 
 pub use key::{Epoch, Key, NodeName, Revision};
+pub use node::{Effect, Event, Node};
 pub use session::{Holder, Record, Session, Value};
 pub use stance::Stance;
 pub use time::Instant;

@@ -15,6 +15,8 @@ pub struct Session {
     pub machine: String,
     /// How long the node may *at worst* go on answering after it sent a renewal. Fixed for the session.
     pub bound: Duration,
+    /// R: how often the node renews while it is owner; five times slower while it is not.
+    pub renew: Duration,
     /// The MAC the node answers with, per link.
     pub links: BTreeMap<String, Mac>,
     /// The VIPs the node could wear now.

@@ -1,6 +1,6 @@
 //! What this node knows of etcd's keys, kept from going back in time (I6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Revision};
 use super::session::Value;
@@ -62,10 +62,9 @@ impl View {
 
     /// The keys that are there but missing from a list taken at `revision`: they were deleted before it.
     pub fn missing_from(&self, listed: &[Change], revision: Revision) -> Vec<Change> {
+        let listed: BTreeSet<&Key> = listed.iter().map(|change| &change.key).collect();
         self.iter()
-            .filter(|(key, entry)| {
-                entry.modified <= revision && !listed.iter().any(|change| change.key == **key)
-            })
+            .filter(|(key, entry)| entry.modified <= revision && !listed.contains(key))
             .map(|(key, _)| Change { key: key.clone(), revision, entry: None })
             .collect()
     }

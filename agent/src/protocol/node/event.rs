@@ -1,0 +1,164 @@
+//! What a node is told, and what it wants done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mantle_ebpf::wire::Mac;
+
+use crate::protocol::{Answer, Change, Epoch, Instant, Key, NodeName, Revision, Stance, Txn};
+
+/// What a node is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The instant that [`Node::deadline`](super::Node::deadline) named has come.
+    Tick,
+    /// Addresses of these VIPs stand on their links: a predecessor on this machine left them.
+    Found(BTreeSet<IpAddr>),
+    /// The MACs of the links and the VIPs that could be worn now, whenever either changes.
+    Facts {
+        /// The MAC per link that carries a VIP.
+        links: BTreeMap<String, Mac>,
+        /// The VIPs that could be worn now.
+        ready: BTreeSet<IpAddr>,
+    },
+    /// The kernel confirmed how this node stands to a VIP.
+    Stood(IpAddr, Stance),
+    /// All keys, listed at a revision, before a watch starts anew.
+    Listed(Revision, Vec<Change>),
+    /// News from the watch.
+    Changed(Vec<Change>),
+    /// What became of a request; `sent` is the instant before the try that was answered was sent (I3).
+    Answered {
+        /// The request, as it was asked for.
+        request: Request,
+        /// When the answered try was sent.
+        sent: Instant,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The agent is to end: release everything in order.
+    Stop,
+}
+
+/// What a node wants done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Commit a transaction and answer with [`Event::Answered`].
+    Commit(Request),
+    /// Stand so to a VIP, and confirm it with [`Event::Stood`].
+    Stand(IpAddr, Stance),
+    /// The right now lasts until this instant: it moved on, or it is over at once ([`Instant::ZERO`]).
+    Right(Instant),
+    /// The watch has missed something: list and watch anew.
+    Relist,
+    /// Worth telling a person.
+    Tell(Happening),
+    /// Everything is released; nothing is left to do.
+    Ended,
+}
+
+/// A transaction and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The session it was decided under; its answer means nothing to a later one (I6).
+    pub session: Option<Revision>,
+    /// The transaction.
+    pub txn: Txn,
+    /// When it was decided: before it is sent (I3).
+    pub decided: Instant,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Start a session.
+    Start,
+    /// Go on with the session that a predecessor on this machine left.
+    Resume,
+    /// Renew the session.
+    Renew,
+    /// Take up VIPs that nobody holds.
+    Claim,
+    /// Take over from a silent owner.
+    TakeOver,
+    /// Give up VIPs.
+    Release,
+    /// Clear away a session that has long been silent.
+    Clear,
+    /// End the session.
+    End,
+}
+
+/// What a person wants to hear of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Happening {
+    /// A session began.
+    SessionStarted(Revision),
+    /// A predecessor's session goes on.
+    SessionResumed(Revision),
+    /// The session is lost: everything is disarmed.
+    SessionLost(Revision),
+    /// The node's name is in live use by another machine.
+    NameInUse {
+        /// That machine.
+        machine: String,
+    },
+    /// This node became owner.
+    BecameOwner {
+        /// The VIP.
+        vip: IpAddr,
+        /// The epoch.
+        epoch: Epoch,
+        /// How it came about.
+        how: How,
+    },
+    /// Another node became owner, or nobody is.
+    OwnerIs {
+        /// The VIP.
+        vip: IpAddr,
+        /// The owner by the record.
+        owner: Option<NodeName>,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The right ended without a renewal: the VIPs this node wore are dropped.
+    RightOver {
+        /// How many VIPs it wore.
+        vips: usize,
+    },
+    /// The right was renewed and the VIPs are worn again.
+    RightBack {
+        /// How many VIPs it wears.
+        vips: usize,
+    },
+    /// A VIP was released.
+    Released {
+        /// The VIP.
+        vip: IpAddr,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A key of ours holds something that nobody of us wrote; it is ignored.
+    Garbage(Key),
+    /// A session that had long been silent was cleared away.
+    Cleared(NodeName),
+}
+
+/// How a node became owner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum How {
+    /// Nobody held the VIP.
+    Claimed,
+    /// The owner was silent.
+    TookOver {
+        /// Whom from.
+        from: NodeName,
+        /// For how long it had been silent.
+        silence: Duration,
+    },
+    /// It was owner before its agent was restarted.
+    Resumed,
+}

@@ -1,0 +1,289 @@
+//! A node: one state machine for its session, its right and all of its VIPs.
+//!
+//! Everything is level-triggered: an event changes what is known, and [`Node::handle`] then compares what is known with
+//! what has been asked for and gives the difference as effects. So a late, doubled or missing event can delay a step,
+//! never cause a wrong one.
+//!
+//! ```text
+//!            claim / take over: Txn acknowledged
+//!  Off ───────────────────────────────────────────▶ Owner
+//!   ▲                                                 │ right over (I2), session lost,
+//!   │                                                 │ release, record names another
+//!   └─────────────── confirmed by the kernel ◀────────┘
+//!        then, and only then, a release is written (I4)
+//! ```
+//!
+//! A node is owner of a VIP exactly while the record names its live session, its right lasts and it is not about to leave
+//! it. The record is known from a [`View`] that never goes back in time (I6), the right from acknowledged renewals
+//! counted from before they were sent (I3).
+
+mod event;
+mod owning;
+mod peers;
+mod session;
+mod vip;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mantle_ebpf::wire::Mac;
+
+pub use event::{Effect, Event, Happening, How, Purpose, Request};
+use peers::Peers;
+use session::Own;
+pub use session::Standing;
+use vip::Vip;
+
+use super::{
+    Answer, Change, Entry, Instant, Key, NodeName, Revision, Stance, Timing, Txn, Value, View, Write,
+};
+
+/// What a node is given once and for all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Its name.
+    pub name: NodeName,
+    /// The machine and this boot of it; see [`Session::machine`](super::Session::machine).
+    pub machine: String,
+    /// Its timing.
+    pub timing: Timing,
+    /// How long it may at worst go on answering after it sent a renewal: what its slowest fence allows.
+    pub bound: Duration,
+    /// Who goes first.
+    pub priority: u32,
+    /// The VIPs it competes for.
+    pub vips: BTreeSet<IpAddr>,
+}
+
+/// One running agent, as the protocol sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    settings: Settings,
+    view: View,
+    /// Whether the keys have been listed once.
+    listed: bool,
+    own: Own,
+    /// Until when this node may act as owner of what is recorded as its own.
+    right: Instant,
+    peers: Peers,
+    /// The machine's facts; nothing is begun before they are known.
+    links: Option<BTreeMap<String, Mac>>,
+    vips: BTreeMap<IpAddr, Vip>,
+    stopping: bool,
+    /// How many VIPs are recorded as this node's own while its right is over.
+    lapsed: usize,
+    /// A session came or went, or a record changed hands: some session may be of no interest any more.
+    sessions_changed: bool,
+    /// When something is due next.
+    wake: Instant,
+    effects: Vec<Effect>,
+}
+
+impl Node {
+    /// A node that knows nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        let vips = settings.vips.iter().map(|ip| (*ip, Vip::default())).collect();
+        Self {
+            settings,
+            view: View::default(),
+            listed: false,
+            own: Own::default(),
+            right: Instant::ZERO,
+            peers: Peers::default(),
+            links: None,
+            vips,
+            stopping: false,
+            lapsed: 0,
+            sessions_changed: false,
+            wake: Instant::ZERO,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes in an event at `now` and gives what is to be done.
+    pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Tick => {}
+            Event::Found(vips) => self.found(&vips),
+            Event::Facts { links, ready } => self.learn(links, &ready),
+            Event::Stood(ip, stance) => {
+                if let Some(vip) = self.vips.get_mut(&ip) {
+                    vip.stood = Some(stance);
+                }
+            }
+            Event::Listed(revision, changes) => self.list(now, revision, changes),
+            Event::Changed(changes) => self.changed(now, changes),
+            Event::Answered { request, sent, answer } => self.answered(now, &request, sent, answer),
+            Event::Stop => self.stopping = true,
+        }
+        self.wake = Instant::from_boot(Duration::MAX);
+        self.move_vips(now);
+        self.keep_session(now);
+        self.stand(now);
+        if std::mem::take(&mut self.sessions_changed) {
+            self.forget_sessions();
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When to call again with [`Event::Tick`], whatever else happens.
+    pub fn deadline(&self) -> Instant {
+        self.wake
+    }
+
+    /// Until when this node may act as owner.
+    pub fn right(&self) -> Instant {
+        self.right
+    }
+
+    /// What this node knows of etcd's keys.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn found(&mut self, vips: &BTreeSet<IpAddr>) {
+        for (ip, vip) in &mut self.vips {
+            vip.found(vips.contains(ip));
+        }
+    }
+
+    fn learn(&mut self, links: BTreeMap<String, Mac>, ready: &BTreeSet<IpAddr>) {
+        let mut news = self.links.as_ref() != Some(&links);
+        self.links = Some(links);
+        for (ip, vip) in &mut self.vips {
+            news |= vip.ready != ready.contains(ip);
+            vip.ready = ready.contains(ip);
+        }
+        if news {
+            self.own.renew_soon();
+        }
+    }
+
+    fn list(&mut self, now: Instant, revision: Revision, changes: Vec<Change>) {
+        let missing = self.view.missing_from(&changes, revision);
+        self.listed = true;
+        for change in changes.into_iter().chain(missing) {
+            self.change(now, change);
+        }
+        // While nothing was heard nobody's silence could be told from our own deafness.
+        self.peers.wait_anew(now);
+    }
+
+    fn changed(&mut self, now: Instant, changes: Vec<Change>) {
+        for change in changes {
+            self.change(now, change);
+        }
+    }
+
+    /// Takes in one key's news; what is not news is nothing (I6).
+    fn change(&mut self, now: Instant, change: Change) {
+        let key = change.key.clone();
+        if !self.view.apply(change) {
+            return;
+        }
+        let entry = self.view.get(&key);
+        if matches!(entry, Some(Entry { value: Value::Garbage, .. })) {
+            self.effects.push(Effect::Tell(Happening::Garbage(key.clone())));
+        }
+        match &key {
+            Key::Node(name) => {
+                self.sessions_changed = true;
+                match entry {
+                    Some(Entry { created, value: Value::Session(session), .. }) => {
+                        self.peers.heard(now, name, *created, session);
+                    }
+                    Some(Entry { created, .. }) => self.peers.unreadable(now, name, *created),
+                    None => {}
+                }
+                if *name == self.settings.name {
+                    let created = entry.map(|entry| entry.created);
+                    self.own_key_is(created);
+                }
+            }
+            Key::Vip(ip) => {
+                let (ip, entry) = (*ip, entry.cloned());
+                self.record_is(now, ip, entry.as_ref());
+            }
+        }
+    }
+
+    fn answered(&mut self, now: Instant, request: &Request, sent: Instant, answer: Answer) {
+        let current = request.session == self.own.live();
+        match &answer {
+            Answer::Done(revision) => self.done(now, &request.txn, *revision),
+            Answer::Refused { found, .. } => self.changed(now, found.clone()),
+            Answer::Failed | Answer::Unknown => {}
+        }
+        self.session_answered(now, request, sent, &answer);
+        // Answers of an older session change nothing but the view (I6).
+        if current {
+            self.vips_answered(now, request, &answer);
+        }
+    }
+
+    /// Takes in what our own transaction wrote, as the watch will show it again later.
+    fn done(&mut self, now: Instant, txn: &Txn, revision: Revision) {
+        for write in &txn.writes {
+            let change = match write {
+                Write::Put(key, value) => {
+                    let created = self.view.get(key).map_or(revision, |entry| entry.created);
+                    let entry = Entry { created, modified: revision, value: value.clone() };
+                    Change { key: key.clone(), revision, entry: Some(entry) }
+                }
+                Write::Delete(key) => Change { key: key.clone(), revision, entry: None },
+            };
+            self.change(now, change);
+        }
+    }
+
+    fn commit(&mut self, now: Instant, purpose: Purpose, txn: Txn) {
+        let request = Request { purpose, session: self.own.live(), txn, decided: now };
+        self.effects.push(Effect::Commit(request));
+    }
+
+    fn tell(&mut self, happening: Happening) {
+        self.effects.push(Effect::Tell(happening));
+    }
+
+    fn wake_at(&mut self, at: Instant) {
+        self.wake = self.wake.min(at);
+    }
+
+    fn own_key(&self) -> Key {
+        Key::Node(self.settings.name.clone())
+    }
+
+    /// Gives each VIP the stance it is due, and says when the right ends.
+    fn stand(&mut self, now: Instant) {
+        let live = self.own.live();
+        let entitled = live.filter(|_| now < self.right);
+        let (mut worn, mut lapsed) = (0, 0);
+        for (ip, vip) in &mut self.vips {
+            let name = &self.settings.name;
+            lapsed += usize::from(entitled.is_none() && vip.epoch_owned(name, live).is_some());
+            let due = match vip.epoch_owned(name, entitled) {
+                Some(epoch) => Stance::Owner { epoch },
+                // A predecessor's address stands under its own lifetime until it is decided whose it is.
+                None if self.own.undecided() => continue,
+                None => Stance::Off,
+            };
+            worn += usize::from(due != Stance::Off);
+            if vip.wanted != Some(due) {
+                vip.wanted = Some(due);
+                self.effects.push(Effect::Stand(*ip, due));
+            }
+        }
+        if worn > 0 {
+            self.wake_at(self.right);
+        }
+        match std::mem::replace(&mut self.lapsed, lapsed) {
+            0 if lapsed > 0 => self.tell(Happening::RightOver { vips: lapsed }),
+            before if before > 0 && lapsed == 0 && worn > 0 => self.tell(Happening::RightBack { vips: worn }),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! Who is to own what: claiming, taking over, releasing; and clearing away what is long silent.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::vip::{Held, Vip};
+use super::{Effect, Happening, How, Node, Purpose, Request};
+use crate::protocol::{
+    Answer, Compare, Entry, Holder, Instant, Key, NodeName, Record, Revision, Timing, Txn, Value, Write,
+};
+
+/// What stands between this node and a VIP that another holds.
+enum Free {
+    /// Nothing, from this instant on: the holder, if any, has no session.
+    From(Instant),
+    /// The holder's session, which may be deleted from this instant on, if it is silent until then.
+    BehindSession(Holder, Instant),
+}
+
+impl Node {
+    /// Claims, takes over and releases what is due.
+    pub(super) fn move_vips(&mut self, now: Instant) {
+        let Some(session) = self.own.live() else { return };
+        let mut claims = Vec::new();
+        let mut releases = Vec::new();
+        let mut silent: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        let ips: Vec<IpAddr> = self.vips.keys().copied().collect();
+        for ip in ips {
+            let mine = self.decide_leaving(ip, session);
+            let vip = &self.vips[&ip];
+            let wants =
+                if mine { vip.leaving || vip.doubtful || !vip.readable } else { vip.ready && !self.stopping };
+            // Nothing is given up, nor taken up anew, while anything of it still stands here (I4).
+            let may = !vip.pending && (vip.is_off() || (mine && !vip.leaving));
+            if !wants || !may {
+                continue;
+            }
+            if now < vip.retry_at {
+                self.wake_at(self.vips[&ip].retry_at);
+                continue;
+            }
+            if mine {
+                if vip.leaving {
+                    releases.push(ip)
+                } else {
+                    claims.push(ip)
+                }
+                continue;
+            }
+            match self.free(now, ip, vip) {
+                Free::From(at) if now >= at => claims.push(ip),
+                Free::From(at) => self.wake_at(at),
+                Free::BehindSession(holder, at) => {
+                    if now < at {
+                        self.wake_at(at);
+                    } else if self
+                        .own
+                        .acknowledged_for(2 * self.settings.timing.renew, self.silent_since(&holder, ip))
+                    {
+                        silent.entry(holder.node).or_default().push(ip);
+                    }
+                }
+            }
+        }
+        self.claim(now, session, &claims);
+        self.release(now, session, &releases);
+        for (node, vips) in silent {
+            self.take_over(now, session, &node, &vips);
+        }
+        self.clear_long_silent(now);
+    }
+
+    /// Whether the record names this node, which then leaves it if it cannot wear it.
+    fn decide_leaving(&mut self, ip: IpAddr, session: Revision) -> bool {
+        let Some(vip) = self.vips.get_mut(&ip) else { return false };
+        let mine = vip.names(&self.settings.name, session);
+        vip.leaving |= mine && (self.stopping || !vip.ready);
+        mine
+    }
+
+    /// From when on this node may take the VIP.
+    fn free(&self, now: Instant, ip: IpAddr, vip: &Vip) -> Free {
+        let timing = self.settings.timing;
+        let turn = self.rank(now, ip, &vip.held) * (timing.renew / 4);
+        match &vip.held {
+            Held::Nobody => Free::From(vip.since + turn),
+            Held::Unknown => Free::From(vip.since + timing.silence_for(Timing::LONGEST_RIGHT) + turn),
+            Held::By(holder) if holder.node == self.settings.name && self.own.is_past(holder.session) => {
+                Free::From(vip.since)
+            }
+            Held::By(holder) => {
+                let at = self.silent_since(holder, ip) + timing.silence_for(self.bound_of(holder)) + turn;
+                if self.session_of(holder).is_some() {
+                    Free::BehindSession(holder.clone(), at)
+                } else {
+                    Free::From(at)
+                }
+            }
+        }
+    }
+
+    /// Since when a holder has been silent: from the processing of its last renewal, or from when it was first seen as
+    /// holder, whichever is later.
+    fn silent_since(&self, holder: &Holder, ip: IpAddr) -> Instant {
+        let heard = self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at);
+        heard.max(self.vips[&ip].since)
+    }
+
+    fn bound_of(&self, holder: &Holder) -> Duration {
+        self.peers.last_heard(holder).map_or(holder.bound, |(_, bound)| bound.max(holder.bound))
+    }
+
+    /// The holder's session, if it is still there.
+    fn session_of(&self, holder: &Holder) -> Option<&Entry> {
+        self.view.get(&Key::Node(holder.node.clone())).filter(|entry| entry.created == holder.session)
+    }
+
+    /// How many others go before this node: alive, ready for the VIP, of higher priority or earlier name.
+    fn rank(&self, now: Instant, ip: IpAddr, held: &Held) -> u32 {
+        let own = (std::cmp::Reverse(self.settings.priority), &self.settings.name);
+        let goes_before = |(key, entry): (&Key, &Entry)| {
+            let (Key::Node(name), Value::Session(session)) = (key, &entry.value) else { return false };
+            let holds = matches!(held, Held::By(holder) if holder.node == *name);
+            let alive = self.peers.alive_until(name, entry.created).is_some_and(|until| now < until);
+            !holds
+                && alive
+                && session.ready.contains(&ip)
+                && (std::cmp::Reverse(session.priority), name) < own
+        };
+        u32::try_from(self.view.iter().filter(|pair| goes_before(*pair)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether this node renews at an owner's pace: it owns something, is about to, or suspects that an owner is gone.
+    pub(super) fn must_be_quick(&mut self, now: Instant, session: Revision) -> bool {
+        let mut suspect_at = None;
+        for (ip, vip) in &self.vips {
+            if vip.pending || vip.names(&self.settings.name, session) {
+                return true;
+            }
+            if let Held::By(holder) = &vip.held
+                && vip.ready
+            {
+                let half = self.settings.timing.silence_for(self.bound_of(holder)) / 2;
+                let at = self.silent_since(holder, *ip) + half;
+                suspect_at = Some(suspect_at.map_or(at, |earlier: Instant| earlier.min(at)));
+            }
+        }
+        let Some(at) = suspect_at else { return false };
+        if now < at {
+            self.wake_at(at);
+        }
+        now >= at
+    }
+
+    fn claim(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) {
+        for batch in vips.chunks(Txn::MOST_VIPS) {
+            let txn = self.taking(now, session, batch);
+            self.commit(now, Purpose::Claim, txn);
+        }
+    }
+
+    /// Deletes the silent node's session and takes what it held. That one delete fences the node for all its VIPs: those
+    /// beyond one transaction's size are free from then on and follow without waiting.
+    fn take_over(&mut self, now: Instant, session: Revision, node: &NodeName, vips: &[IpAddr]) {
+        let key = Key::Node(node.clone());
+        let batch = &vips[..vips.len().min(Txn::MOST_VIPS)];
+        let modified = self.view.modified(&key);
+        let mut txn = self.taking(now, session, batch);
+        txn.compares.push(Compare::Modified(key.clone(), modified));
+        txn.writes.push(Write::Delete(key));
+        self.commit(now, Purpose::TakeOver, txn);
+    }
+
+    /// Compares the records as seen, puts this node into them and renews its session.
+    fn taking(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) -> Txn {
+        let holder = Holder { node: self.settings.name.clone(), session, bound: self.settings.bound };
+        let record = Value::Record(Record { owner: Some(holder) });
+        let (compare, write) = self.renewal(now, session);
+        let mut txn = self.writing(vips, &record);
+        txn.compares.push(compare);
+        txn.writes.push(write);
+        txn
+    }
+
+    fn release(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) {
+        for batch in vips.chunks(Txn::MOST_VIPS) {
+            let mut txn = self.writing(batch, &Value::Record(Record { owner: None }));
+            txn.compares.push(Compare::Created(self.own_key(), session));
+            self.commit(now, Purpose::Release, txn);
+        }
+    }
+
+    /// Compares the records as seen (I5) and writes `record` into each.
+    fn writing(&mut self, vips: &[IpAddr], record: &Value) -> Txn {
+        let mut txn = Txn { compares: Vec::new(), writes: Vec::new() };
+        for ip in vips {
+            let Some(vip) = self.vips.get_mut(ip) else { continue };
+            vip.pending = true;
+            txn.compares.push(Compare::Modified(Key::Vip(*ip), vip.modified));
+            txn.writes.push(Write::Put(Key::Vip(*ip), record.clone()));
+        }
+        txn
+    }
+
+    fn clear_long_silent(&mut self, now: Instant) {
+        let timing = self.settings.timing;
+        let mut due = Vec::new();
+        let mut next = None;
+        for (key, entry) in self.view.iter() {
+            let Key::Node(name) = key else { continue };
+            if *name == self.settings.name {
+                continue;
+            }
+            match self.peers.clear_at(name, entry.created, timing) {
+                Some(at) if now >= at => due.push((name.clone(), entry.created, entry.modified)),
+                Some(at) => next = Some(next.map_or(at, |earlier: Instant| earlier.min(at))),
+                None => {}
+            }
+        }
+        if let Some(at) = next {
+            self.wake_at(at);
+        }
+        for (name, created, modified) in due {
+            self.peers.clearing(&name, created, now + timing.silence);
+            self.clear(now, Key::Node(name), modified);
+        }
+    }
+
+    /// Takes in what an answer says about the VIPs it was about.
+    pub(super) fn vips_answered(&mut self, now: Instant, request: &Request, answer: &Answer) {
+        let renew = self.settings.timing.renew;
+        for compare in &request.txn.compares {
+            if let Key::Vip(ip) = compare.key()
+                && let Some(vip) = self.vips.get_mut(ip)
+            {
+                vip.pending = false;
+                vip.retry_at = match answer {
+                    Answer::Done(_) => Instant::ZERO,
+                    Answer::Refused { .. } => now + renew / 4,
+                    Answer::Failed | Answer::Unknown => now + renew,
+                };
+            }
+        }
+        match (request.purpose, answer) {
+            // The owner was not silent: the watch is.
+            (Purpose::TakeOver, Answer::Refused { .. }) => self.effects.push(Effect::Relist),
+            (Purpose::Clear, Answer::Done(_)) => {
+                if let Some(Key::Node(name)) = request.txn.compares.first().map(Compare::key) {
+                    self.tell(Happening::Cleared(name.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in a record.
+    pub(super) fn record_is(&mut self, now: Instant, ip: IpAddr, entry: Option<&Entry>) {
+        let Some(vip) = self.vips.get_mut(&ip) else { return };
+        let before = vip.held.clone();
+        if !vip.record_is(now, entry) {
+            return;
+        }
+        let (after, epoch) = (vip.held.clone(), vip.epoch);
+        let is_own = |held: &Held| matches!(held, Held::By(holder) if holder.node == self.settings.name);
+        let happening = match (&before, &after) {
+            (Held::By(holder), after) if is_own(after) && !is_own(&before) => {
+                let silence = now.since(self.silent_since_before(holder));
+                let how = How::TookOver { from: holder.node.clone(), silence };
+                Happening::BecameOwner { vip: ip, epoch, how }
+            }
+            (_, after) if is_own(after) => Happening::BecameOwner { vip: ip, epoch, how: How::Claimed },
+            (before, Held::Nobody) if is_own(before) => Happening::Released { vip: ip, epoch },
+            (_, Held::By(holder)) => Happening::OwnerIs { vip: ip, owner: Some(holder.node.clone()), epoch },
+            (_, Held::Nobody | Held::Unknown) => Happening::OwnerIs { vip: ip, owner: None, epoch },
+        };
+        self.tell(happening);
+    }
+
+    fn silent_since_before(&self, holder: &Holder) -> Instant {
+        self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at)
+    }
+
+    /// Forgets sessions that are neither there nor named by a record.
+    pub(super) fn forget_sessions(&mut self) {
+        let (view, vips) = (&self.view, &self.vips);
+        self.peers.retain(|name, created| {
+            let present = view.get(&Key::Node(name.clone())).is_some_and(|entry| entry.created == created);
+            present || vips.values().any(|vip| vip.names(name, created))
+        });
+    }
+}

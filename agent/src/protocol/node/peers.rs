@@ -1,0 +1,86 @@
+//! The other nodes' sessions: when each was last heard of, on this node's own clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::protocol::{Holder, Instant, NodeName, Revision, Session, Timing};
+
+/// What was last heard of one session, by name and create revision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Heard {
+    at: Instant,
+    bound: Duration,
+    renew: Duration,
+    /// When clearing it away may be tried again.
+    clear_at: Instant,
+}
+
+/// All sessions heard of and still of interest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Peers {
+    heard: BTreeMap<(NodeName, Revision), Heard>,
+}
+
+impl Peers {
+    /// A session was written: its node was alive when it did.
+    pub(super) fn heard(&mut self, now: Instant, name: &NodeName, created: Revision, session: &Session) {
+        let heard = Heard { at: now, bound: session.bound, renew: session.renew, clear_at: Instant::ZERO };
+        self.heard.insert((name.clone(), created), heard);
+    }
+
+    /// A session's key holds something unreadable: its node may be alive, and nobody knows for how long.
+    pub(super) fn unreadable(&mut self, now: Instant, name: &NodeName, created: Revision) {
+        let bound = Timing::LONGEST_RIGHT;
+        let heard = Heard { at: now, bound, renew: bound / 10, clear_at: Instant::ZERO };
+        self.heard.entry((name.clone(), created)).or_insert(heard);
+    }
+
+    /// Starts the wait for every session anew.
+    pub(super) fn wait_anew(&mut self, now: Instant) {
+        for heard in self.heard.values_mut() {
+            heard.at = now;
+        }
+    }
+
+    /// Forgets the sessions that are no longer of interest.
+    pub(super) fn retain(&mut self, of_interest: impl Fn(&NodeName, Revision) -> bool) {
+        self.heard.retain(|(name, created), _| of_interest(name, *created));
+    }
+
+    /// When a holder's session was last heard of, and how long it may go on after that.
+    pub(super) fn last_heard(&self, holder: &Holder) -> Option<(Instant, Duration)> {
+        let heard = self.heard.get(&(holder.node.clone(), holder.session))?;
+        Some((heard.at, heard.bound))
+    }
+
+    /// Until when a session counts as alive: two renewals of a standby were missed then.
+    pub(super) fn alive_until(&self, name: &NodeName, created: Revision) -> Option<Instant> {
+        let heard = self.heard.get(&(name.clone(), created))?;
+        Some(heard.at + 11 * heard.renew)
+    }
+
+    /// When a session has been silent for so long that its owner cannot act and a standby would have been heard.
+    pub(super) fn given_up_at(&self, name: &NodeName, created: Revision, timing: Timing) -> Option<Instant> {
+        let heard = self.heard.get(&(name.clone(), created))?;
+        let alive_until = heard.at + 11 * heard.renew;
+        Some(alive_until.max(heard.at + timing.silence_for(heard.bound)))
+    }
+
+    /// When a session is due to be cleared away: silent for ten times S.
+    pub(super) fn clear_at(&self, name: &NodeName, created: Revision, timing: Timing) -> Option<Instant> {
+        let heard = self.heard.get(&(name.clone(), created))?;
+        Some((heard.at + 10 * timing.silence_for(heard.bound)).max(heard.clear_at))
+    }
+
+    /// A session is being cleared away: not again before `retry`.
+    pub(super) fn clearing(&mut self, name: &NodeName, created: Revision, retry: Instant) {
+        if let Some(heard) = self.heard.get_mut(&(name.clone(), created)) {
+            heard.clear_at = retry;
+        }
+    }
+
+    /// The sessions, with how long each has been silent at `now`.
+    pub(super) fn silences(&self, now: Instant) -> impl Iterator<Item = (&NodeName, Revision, Duration)> {
+        self.heard.iter().map(move |((name, created), heard)| (name, *created, now.since(heard.at)))
+    }
+}

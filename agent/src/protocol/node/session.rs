@@ -1,0 +1,374 @@
+//! This node's own session: started, resumed, renewed, lost, ended; and the right that its renewals give.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::vip::Held;
+use super::{Effect, Happening, How, Node, Purpose, Request};
+use crate::protocol::{Answer, Compare, Instant, Key, Revision, Session, Txn, Value, Write};
+
+/// How a node stands in etcd.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// No session yet, or none any more: one will be started.
+    #[default]
+    None,
+    /// A session is being started.
+    Starting,
+    /// A predecessor's session is being resumed.
+    Resuming(Revision),
+    /// The session lives, as far as this node knows.
+    Live(Revision),
+    /// The node's name is held by another machine's session.
+    InUse,
+    /// The session is being ended.
+    Ending(Revision),
+    /// The node has ended.
+    Ended,
+}
+
+/// A run of acknowledged renewals without a miss.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Acks {
+    from: Instant,
+    last: Instant,
+}
+
+/// This node's own session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Own {
+    standing: Standing,
+    /// Whether it has once been decided what a predecessor's addresses are worth.
+    decided: bool,
+    /// Sessions this node had before and lost: disarmed, so nobody need wait for them.
+    past: BTreeSet<Revision>,
+    /// When a renewal was last decided.
+    renewed: Instant,
+    /// The session's value changed: renew without waiting for the interval.
+    soon: bool,
+    in_flight: u32,
+    retry_at: Instant,
+    acks: Option<Acks>,
+    counter: u64,
+}
+
+impl Own {
+    /// The most renewals under way at once: one interval's worth of a right.
+    const MOST_IN_FLIGHT: u32 = 5;
+
+    /// The live session.
+    pub(super) fn live(&self) -> Option<Revision> {
+        match self.standing {
+            Standing::Live(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Whether what a predecessor left may still turn out to be rightly there.
+    pub(super) fn undecided(&self) -> bool {
+        !self.decided
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether this session was this node's own and is over.
+    pub(super) fn is_past(&self, session: Revision) -> bool {
+        self.past.contains(&session)
+    }
+
+    pub(super) fn renew_soon(&mut self) {
+        self.soon = true;
+    }
+
+    /// A transaction that renews the session was decided.
+    pub(super) fn renewing(&mut self, now: Instant) {
+        self.renewed = now;
+        self.soon = false;
+    }
+
+    /// Whether own renewals were acknowledged for `span` on end, all of it after `since`: then etcd works, and whoever has
+    /// not been heard of since could have been.
+    pub(super) fn acknowledged_for(&self, span: Duration, since: Instant) -> bool {
+        self.acks.as_ref().is_some_and(|acks| acks.last >= acks.from + span && acks.last >= since + span)
+    }
+}
+
+impl Node {
+    /// How this node stands in etcd.
+    pub fn standing(&self) -> Standing {
+        self.own.standing()
+    }
+
+    /// The machine whose session holds this node's name, while it does.
+    pub fn name_held_by(&self) -> Option<&str> {
+        match (&self.own.standing, &self.view.get(&self.own_key())?.value) {
+            (Standing::InUse, Value::Session(session)) => Some(&session.machine),
+            _ => None,
+        }
+    }
+
+    /// Starts, resumes, renews or ends the session, whichever is due.
+    pub(super) fn keep_session(&mut self, now: Instant) {
+        self.own.decided |= self.stopping;
+        match self.own.standing {
+            Standing::None | Standing::InUse if self.stopping => self.end_without_session(),
+            Standing::None | Standing::InUse => self.seek_session(now),
+            Standing::Live(session) if self.stopping && self.has_left(session) => {
+                self.end_session(now, session)
+            }
+            Standing::Live(session) => self.renew_when_due(now, session),
+            Standing::Starting | Standing::Resuming(_) | Standing::Ending(_) | Standing::Ended => {}
+        }
+    }
+
+    fn seek_session(&mut self, now: Instant) {
+        if self.links.is_none() || !self.listed {
+            return;
+        }
+        if now < self.own.retry_at {
+            return self.wake_at(self.own.retry_at);
+        }
+        let key = self.own_key();
+        let Some(entry) = self.view.get(&key) else {
+            self.own.decided = true;
+            return self.start_session(now, key);
+        };
+        let (created, modified) = (entry.created, entry.modified);
+        match &entry.value {
+            Value::Session(session) if session.machine == self.settings.machine => {
+                self.resume_session(now, key, created);
+            }
+            value => {
+                self.own.decided = true;
+                let machine = match value {
+                    Value::Session(session) => session.machine.clone(),
+                    _ => "unknown".to_owned(),
+                };
+                let given_up_at = self
+                    .peers
+                    .given_up_at(&self.settings.name, created, self.settings.timing)
+                    .unwrap_or(Instant::ZERO);
+                if now >= given_up_at {
+                    self.own.retry_at = now + self.settings.timing.renew;
+                    self.clear(now, key, modified);
+                } else if self.own.standing != Standing::InUse {
+                    self.own.standing = Standing::InUse;
+                    self.tell(Happening::NameInUse { machine });
+                }
+                self.wake_at(given_up_at.max(self.own.retry_at));
+            }
+        }
+    }
+
+    fn start_session(&mut self, now: Instant, key: Key) {
+        self.own.standing = Standing::Starting;
+        let value = self.own_session(now);
+        let txn =
+            Txn { compares: vec![Compare::Created(key.clone(), 0)], writes: vec![Write::Put(key, value)] };
+        self.commit(now, Purpose::Start, txn);
+    }
+
+    fn resume_session(&mut self, now: Instant, key: Key, created: Revision) {
+        self.own.standing = Standing::Resuming(created);
+        let value = self.own_session(now);
+        let txn = Txn {
+            compares: vec![Compare::Created(key.clone(), created)],
+            writes: vec![Write::Put(key, value)],
+        };
+        self.commit(now, Purpose::Resume, txn);
+    }
+
+    /// The compare and the write that make a transaction a renewal too.
+    pub(super) fn renewal(&mut self, now: Instant, session: Revision) -> (Compare, Write) {
+        let key = self.own_key();
+        let value = self.own_session(now);
+        (Compare::Created(key.clone(), session), Write::Put(key, value))
+    }
+
+    fn renew_when_due(&mut self, now: Instant, session: Revision) {
+        if self.own.in_flight >= Own::MOST_IN_FLIGHT {
+            return;
+        }
+        let timing = self.settings.timing;
+        let interval = if self.must_be_quick(now, session) { timing.renew } else { timing.standby_renew() };
+        let due = if self.own.soon { now } else { self.own.renewed + interval };
+        if now < due {
+            return self.wake_at(due);
+        }
+        let (compare, write) = self.renewal(now, session);
+        self.own.in_flight += 1;
+        self.commit(now, Purpose::Renew, Txn { compares: vec![compare], writes: vec![write] });
+        self.wake_at(now + interval);
+    }
+
+    fn own_session(&mut self, now: Instant) -> Value {
+        self.own.renewing(now);
+        self.own.counter += 1;
+        Value::Session(Session {
+            machine: self.settings.machine.clone(),
+            bound: self.settings.bound,
+            renew: self.settings.timing.renew,
+            links: self.links.clone().unwrap_or_default(),
+            ready: self.vips.iter().filter(|(_, vip)| vip.ready).map(|(ip, _)| *ip).collect(),
+            priority: self.settings.priority,
+            counter: self.own.counter,
+        })
+    }
+
+    fn end_session(&mut self, now: Instant, session: Revision) {
+        if now < self.own.retry_at {
+            return self.wake_at(self.own.retry_at);
+        }
+        let key = self.own_key();
+        let txn =
+            Txn { compares: vec![Compare::Created(key.clone(), session)], writes: vec![Write::Delete(key)] };
+        self.commit(now, Purpose::End, txn);
+        self.own.standing = Standing::Ending(session);
+    }
+
+    /// Whether no record names the session any more and nothing of any VIP stands here.
+    fn has_left(&self, session: Revision) -> bool {
+        let left =
+            |vip: &super::Vip| vip.is_off() && !vip.pending && !vip.names(&self.settings.name, session);
+        self.vips.values().all(left)
+    }
+
+    fn end_without_session(&mut self) {
+        if self.vips.values().all(super::Vip::is_off) {
+            self.own.standing = Standing::Ended;
+            self.effects.push(Effect::Ended);
+        }
+    }
+
+    /// The key of this node's session now has this create revision; none if it is gone.
+    pub(super) fn own_key_is(&mut self, created: Option<Revision>) {
+        match self.own.standing {
+            Standing::Live(session) if created != Some(session) => self.lose_session(session),
+            _ => {}
+        }
+    }
+
+    /// Disarms everything at once; every pending operation of the session is void (I6).
+    fn lose_session(&mut self, session: Revision) {
+        self.right = Instant::ZERO;
+        self.own.past.insert(session);
+        self.own.standing = Standing::None;
+        self.own.in_flight = 0;
+        self.own.acks = None;
+        self.own.retry_at = Instant::ZERO;
+        for vip in self.vips.values_mut() {
+            vip.pending = false;
+            vip.leaving = false;
+        }
+        self.effects.push(Effect::Right(Instant::ZERO));
+        self.tell(Happening::SessionLost(session));
+    }
+
+    /// Takes in what an answer says about the session.
+    pub(super) fn session_answered(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        sent: Instant,
+        answer: &Answer,
+    ) {
+        match (self.own.standing, request.purpose, answer) {
+            (Standing::Starting, Purpose::Start, Answer::Done(revision)) => {
+                self.go_live(now, *revision, sent);
+                self.tell(Happening::SessionStarted(*revision));
+            }
+            (Standing::Resuming(session), Purpose::Resume, Answer::Done(_)) => {
+                self.go_live(now, session, sent);
+                self.tell(Happening::SessionResumed(session));
+                self.resume_vips(session);
+            }
+            (Standing::Starting, Purpose::Start, _) | (Standing::Resuming(_), Purpose::Resume, _) => {
+                self.own.standing = Standing::None;
+                // A refusal told what is there: that can be acted on at once. Anything else is tried again.
+                let pause = if matches!(answer, Answer::Refused { .. }) { 1 } else { 4 };
+                self.own.retry_at = now + self.settings.timing.renew * pause / 4;
+            }
+            (Standing::Ending(session), Purpose::End, _) if request.session == Some(session) => {
+                match answer {
+                    Answer::Done(_) | Answer::Refused { .. } => {
+                        self.own.past.insert(session);
+                        self.own.standing = Standing::Ended;
+                        self.effects.push(Effect::Ended);
+                    }
+                    Answer::Failed | Answer::Unknown => {
+                        self.own.standing = Standing::Live(session);
+                        self.own.retry_at = now + self.settings.timing.renew;
+                    }
+                }
+            }
+            (Standing::Live(session), Purpose::Renew | Purpose::Claim | Purpose::TakeOver, _)
+                if request.session == Some(session) =>
+            {
+                self.renewal_answered(now, request.purpose, sent, answer);
+            }
+            _ => {}
+        }
+    }
+
+    fn renewal_answered(&mut self, now: Instant, purpose: Purpose, sent: Instant, answer: &Answer) {
+        if purpose == Purpose::Renew {
+            self.own.in_flight = self.own.in_flight.saturating_sub(1);
+        }
+        match answer {
+            Answer::Done(_) => {
+                self.extend_right(sent);
+                let acks = self.own.acks.get_or_insert(Acks { from: now, last: now });
+                acks.last = now;
+            }
+            // etcd answered, but renewed nothing.
+            Answer::Refused { .. } => {}
+            Answer::Failed | Answer::Unknown => self.own.acks = None,
+        }
+    }
+
+    fn go_live(&mut self, now: Instant, session: Revision, sent: Instant) {
+        self.own.standing = Standing::Live(session);
+        self.own.decided = true;
+        self.own.in_flight = 0;
+        self.own.acks = Some(Acks { from: now, last: now });
+        self.extend_right(sent);
+    }
+
+    /// The right counts from before the acknowledged request was sent (I3), and never moves back.
+    fn extend_right(&mut self, sent: Instant) {
+        let right = sent + self.settings.timing.right;
+        if right > self.right {
+            self.right = right;
+            self.effects.push(Effect::Right(right));
+        }
+    }
+
+    /// Deletes a session's key that has been silent, if it still is (I5).
+    pub(super) fn clear(&mut self, now: Instant, key: Key, modified: Revision) {
+        let txn = Txn {
+            compares: vec![Compare::Modified(key.clone(), modified)],
+            writes: vec![Write::Delete(key)],
+        };
+        self.commit(now, Purpose::Clear, txn);
+    }
+
+    /// What a resumed session owns and still stands goes on; what does not stand may be under a release that a
+    /// predecessor sent, so it is armed only once its record has changed.
+    fn resume_vips(&mut self, session: Revision) {
+        let mut resumed = Vec::new();
+        for (ip, vip) in &mut self.vips {
+            if !vip.names(&self.settings.name, session) {
+                continue;
+            }
+            // A record with a smaller bound would have others wait too short once the session is gone.
+            let outgrown = matches!(&vip.held, Held::By(holder) if holder.bound < self.settings.bound);
+            vip.doubtful = vip.is_off() || outgrown;
+            resumed.push(Happening::BecameOwner { vip: *ip, epoch: vip.epoch, how: How::Resumed });
+        }
+        for happening in resumed {
+            self.tell(happening);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What a node does, told as stories against a store that behaves as etcd promises to.
+
+mod store;
+mod world;
+
+use super::{Effect, Event, Happening, How, Purpose, Standing};
+use crate::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
+use world::{World, ip, ms, settings};
+
+/// Two nodes, one VIP; the first is owner.
+fn two() -> (World, usize, usize) {
+    let mut world = World::new();
+    let a = world.start(settings("a", &[ip(1)]), &[]);
+    let b = world.start(settings("b", &[ip(1)]), &[]);
+    assert_eq!(world.owner(ip(1)), Some(a));
+    (world, a, b)
+}
+
+fn vip(last: u8) -> Key {
+    Key::Vip(ip(last))
+}
+
+fn node(name: &str) -> Key {
+    Key::Node(name.parse().unwrap())
+}
+
+#[test]
+fn the_first_node_claims_and_the_second_stands_by() {
+    let (mut world, a, b) = two();
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(!world.hosts[b].committed.contains(&Purpose::Claim));
+    assert!(!world.hosts[b].committed.contains(&Purpose::TakeOver));
+}
+
+#[test]
+fn an_owner_renews_five_times_as_often_as_a_standby() {
+    let (mut world, a, b) = two();
+    world.hosts[a].committed.clear();
+    world.hosts[b].committed.clear();
+    world.pass(ms(10_000));
+    assert_eq!(world.hosts[a].committed, vec![Purpose::Renew; 50]);
+    assert_eq!(world.hosts[b].committed, vec![Purpose::Renew; 10]);
+}
+
+#[test]
+fn a_stopping_owner_gives_up_only_what_the_kernel_has_confirmed() {
+    let (mut world, a, b) = two();
+    world.hosts[a].confirms = false;
+    world.give(a, Event::Stop);
+    assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it may still answer");
+    world.hosts[a].stances.insert(ip(1), Stance::Off);
+    world.give(a, Event::Stood(ip(1), Stance::Off));
+    assert_eq!(world.owner(ip(1)), Some(b), "the standby claims at once");
+    assert!(world.hosts[a].ended);
+    assert_eq!(world.store.value(&node("a")), None);
+}
+
+#[test]
+fn a_silent_owner_is_replaced_after_its_silence_and_not_before() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    world.hosts[a].runs = false;
+    let last = world.now;
+    world.pass(ms(1_000));
+    assert_eq!(world.owner(ip(1)), None);
+    while world.owner(ip(1)).is_none() {
+        world.pass(ms(1));
+        assert!(world.now.since(last) < ms(1_500), "nobody took over");
+    }
+    assert!(world.now.since(last) >= ms(1_100), "{:?} is too early", world.now.since(last));
+    assert_eq!(world.owner(ip(1)), Some(b));
+    assert_eq!(world.store.value(&node("a")), None, "the silent session is deleted in the same transaction");
+    assert!(matches!(
+        world.hosts[b].told.last(),
+        Some(Happening::BecameOwner { how: How::TookOver { silence, .. }, .. }) if *silence >= ms(1_300)
+    ));
+}
+
+#[test]
+fn a_thawed_owner_finds_its_session_gone_and_stands_by() {
+    let (mut world, a, b) = two();
+    world.hosts[a].runs = false;
+    world.hosts[a].watch = false;
+    world.pass(ms(3_000));
+    assert_eq!(world.owner(ip(1)), Some(b));
+    world.hosts[a].runs = true;
+    world.give(a, Event::Tick);
+    assert!(
+        matches!(world.hosts[a].stances[&ip(1)], Stance::Off),
+        "over by its own clock, before any answer"
+    );
+    world.pass(ms(3_000));
+    assert_eq!(world.owner(ip(1)), Some(b));
+    assert!(world.hosts[a].told.iter().any(|told| matches!(told, Happening::SessionLost(_))));
+}
+
+#[test]
+fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    world.hosts[a].etcd = false;
+    world.hosts[b].etcd = false;
+    world.pass(ms(1_001));
+    assert_eq!(world.hosts[a].stances[&ip(1)], Stance::Off);
+    assert!(world.hosts[a].told.contains(&Happening::RightOver { vips: 1 }));
+    world.pass(ms(2_000));
+    world.hosts[a].etcd = true;
+    world.hosts[b].etcd = true;
+    world.pass(ms(300));
+    assert_eq!(world.owner(ip(1)), Some(a), "a stall of etcd ends with the owner it began with");
+    assert!(world.hosts[a].told.contains(&Happening::RightBack { vips: 1 }));
+    assert!(!world.hosts[b].committed.contains(&Purpose::TakeOver));
+}
+
+#[test]
+fn a_right_counts_from_before_the_request_was_sent() {
+    let (mut world, a, _) = two();
+    world.hosts[a].etcd = false;
+    world.pass(ms(150));
+    let sent = world.now + ms(50);
+    let effects = world.hosts[a].node.handle(sent, Event::Tick);
+    let request = effects.into_iter().find_map(|effect| match effect {
+        Effect::Commit(request) => Some(request),
+        _ => None,
+    });
+    let request = request.unwrap();
+    let (answer, _) = world.store.commit(&request.txn);
+    world.now = sent + ms(700);
+    world.give(a, Event::Answered { request, sent, answer });
+    assert_eq!(world.hosts[a].node.right(), sent + ms(1_000));
+}
+
+#[test]
+fn a_session_deleted_by_hand_is_started_anew_and_nobody_else_steps_in() {
+    let (mut world, a, _) = two();
+    world.pass(ms(500));
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(100));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(world.hosts[a].told.iter().any(|told| matches!(told, Happening::SessionLost(_))));
+    world.pass(ms(3_000));
+    assert_eq!(world.owner(ip(1)), Some(a));
+}
+
+#[test]
+fn a_restarted_agent_resumes_what_still_stands() {
+    let (mut world, a, _) = two();
+    world.pass(ms(500));
+    world.hosts[a].runs = false;
+    world.pass(ms(300));
+    world.restart(a, settings("a", &[ip(1)]), &[ip(1)]);
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert_eq!(world.hosts[a].committed[..], [Purpose::Resume], "nothing is released or claimed");
+}
+
+#[test]
+fn what_no_longer_stands_is_rearmed_only_under_a_new_epoch() {
+    let (mut world, a, _) = two();
+    world.pass(ms(500));
+    world.hosts[a].runs = false;
+    let before = world.store.keys[&vip(1)].modified;
+    world.restart(a, settings("a", &[ip(1)]), &[]);
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(world.store.keys[&vip(1)].modified > before, "a release of the predecessor could still commit");
+}
+
+#[test]
+fn a_name_in_live_use_is_refused_and_its_bearer_not_disturbed() {
+    let (mut world, a, b) = two();
+    let mut twin = settings("a", &[ip(1)]);
+    twin.machine = "another machine".to_owned();
+    let twin = world.start(twin, &[]);
+    world.pass(ms(30_000));
+    assert_eq!(world.hosts[twin].node.standing(), Standing::InUse);
+    assert_eq!(world.hosts[twin].node.name_held_by(), Some("machine-of-a"));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(world.hosts[twin].committed.is_empty());
+    world.hosts[a].runs = false;
+    world.pass(ms(10_000));
+    assert_eq!(world.owner(ip(1)), Some(b));
+    assert!(matches!(world.hosts[twin].node.standing(), Standing::Live(_)), "free once its bearer is silent");
+}
+
+#[test]
+fn garbage_in_a_record_is_mended_by_the_owner() {
+    let (mut world, a, b) = two();
+    for write in [Write::Put(vip(1), Value::Garbage), Write::Delete(vip(1))] {
+        world.force(&write);
+        world.pass(ms(100));
+        assert_eq!(world.owner(ip(1)), Some(a));
+        assert!(matches!(world.store.value(&vip(1)), Some(Value::Record(_))), "{write:?}");
+    }
+    assert!(world.hosts[b].told.contains(&Happening::Garbage(vip(1))));
+    assert!(!world.hosts[b].committed.contains(&Purpose::Claim));
+}
+
+#[test]
+fn garbage_that_nobody_mends_ends_after_the_longest_right() {
+    let mut world = World::new();
+    world.force(&Write::Put(vip(1), Value::Garbage));
+    let a = world.start(settings("a", &[ip(1)]), &[]);
+    world.pass(ms(12_400));
+    assert_eq!(world.owner(ip(1)), None);
+    world.pass(ms(400));
+    assert_eq!(world.owner(ip(1)), Some(a));
+}
+
+#[test]
+fn stale_news_is_never_applied() {
+    let (mut world, a, _) = two();
+    let nobody = Entry { created: 1, modified: 1, value: Value::Record(Record { owner: None }) };
+    world.give(a, Event::Changed(vec![Change { key: vip(1), revision: 1, entry: Some(nobody) }]));
+    world.give(a, Event::Listed(1, Vec::new()));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert_eq!(world.hosts[a].stances[&ip(1)], Stance::Owner { epoch: world.store.keys[&vip(1)].modified });
+}
+
+#[test]
+fn a_deaf_standby_that_suspects_is_refused_and_listens_anew() {
+    let (mut world, a, b) = two();
+    world.hosts[b].watch = false;
+    world.pass(ms(4_000));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(world.hosts[b].committed.contains(&Purpose::TakeOver), "it took its own deafness for silence");
+}
+
+#[test]
+fn a_vip_whose_link_fails_is_released_and_taken_up_elsewhere() {
+    let (mut world, a, b) = two();
+    world.ready(a, [].into());
+    assert_eq!(world.owner(ip(1)), Some(b));
+    world.ready(a, [ip(1)].into());
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(b), "no fail-back by itself");
+}
+
+#[test]
+fn a_crash_with_many_vips_is_taken_over_in_batches_without_further_waits() {
+    let mut world = World::new();
+    let vips: Vec<_> = (0..250).map(ip).collect();
+    let a = world.start(settings("a", &vips), &[]);
+    let b = world.start(settings("b", &vips), &[]);
+    assert_eq!(world.owner(ip(249)), Some(a));
+    world.hosts[a].runs = false;
+    world.pass(ms(1_400));
+    assert!(vips.iter().all(|vip| world.owner(*vip) == Some(b)));
+    let moves =
+        world.hosts[b].committed.iter().filter(|p| matches!(p, Purpose::Claim | Purpose::TakeOver)).count();
+    assert_eq!(moves, 3);
+}
+
+#[test]
+fn a_dead_standbys_session_is_cleared_away_in_the_end() {
+    let (mut world, a, b) = two();
+    world.hosts[b].runs = false;
+    world.pass(ms(12_000));
+    assert!(world.store.value(&node("b")).is_some());
+    world.pass(ms(3_000));
+    assert!(world.store.value(&node("b")).is_none());
+    assert_eq!(world.owner(ip(1)), Some(a));
+}

@@ -1,0 +1,68 @@
+//! etcd as the protocol relies on it: one linearizable store of typed keys.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::{Answer, Change, Compare, Entry, Key, Revision, Txn, Value, Write};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Store {
+    pub(super) revision: Revision,
+    pub(super) keys: BTreeMap<Key, Entry>,
+}
+
+impl Store {
+    /// Carries out a transaction; what changed is what a watch will show.
+    pub(super) fn commit(&mut self, txn: &Txn) -> (Answer, Vec<Change>) {
+        let holds = |compare: &Compare| match compare {
+            Compare::Created(key, revision) => {
+                self.keys.get(key).map_or(0, |entry| entry.created) == *revision
+            }
+            Compare::Modified(key, revision) => {
+                self.keys.get(key).map_or(0, |entry| entry.modified) == *revision
+            }
+        };
+        if !txn.compares.iter().all(holds) {
+            let found = txn.compares.iter().map(|compare| self.read(compare.key())).collect();
+            return (Answer::Refused { revision: self.revision, found }, Vec::new());
+        }
+        self.revision += 1;
+        let changes = txn.writes.iter().map(|write| self.write(write)).collect();
+        (Answer::Done(self.revision), changes)
+    }
+
+    /// Writes by a hand that compares nothing.
+    pub(super) fn force(&mut self, write: &Write) -> Vec<Change> {
+        self.revision += 1;
+        vec![self.write(write)]
+    }
+
+    pub(super) fn list(&self) -> Vec<Change> {
+        self.keys.keys().map(|key| self.read(key)).collect()
+    }
+
+    pub(super) fn value(&self, key: &Key) -> Option<&Value> {
+        self.keys.get(key).map(|entry| &entry.value)
+    }
+
+    fn read(&self, key: &Key) -> Change {
+        let entry = self.keys.get(key).cloned();
+        let revision = entry.as_ref().map_or(self.revision, |entry| entry.modified);
+        Change { key: key.clone(), revision, entry }
+    }
+
+    fn write(&mut self, write: &Write) -> Change {
+        let revision = self.revision;
+        match write {
+            Write::Put(key, value) => {
+                let created = self.keys.get(key).map_or(revision, |entry| entry.created);
+                let entry = Entry { created, modified: revision, value: value.clone() };
+                self.keys.insert(key.clone(), entry.clone());
+                Change { key: key.clone(), revision, entry: Some(entry) }
+            }
+            Write::Delete(key) => {
+                self.keys.remove(key);
+                Change { key: key.clone(), revision, entry: None }
+            }
+        }
+    }
+}

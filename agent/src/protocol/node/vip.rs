@@ -1,0 +1,116 @@
+//! One VIP, as this node knows it and stands to it.
+
+use crate::protocol::{Entry, Epoch, Holder, Instant, NodeName, Revision, Stance, Value};
+
+/// Who holds a VIP, as far as this node can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Held {
+    /// Nobody: it was released, or never held.
+    #[default]
+    Nobody,
+    /// A node's session.
+    By(Holder),
+    /// Somebody, perhaps: the record is unreadable and was never read.
+    Unknown,
+}
+
+/// One VIP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Vip {
+    /// Whether it could be worn now.
+    pub(super) ready: bool,
+    /// The record's mod revision, 0 if there is none: what a transaction compares.
+    pub(super) modified: Revision,
+    /// Whether the record was readable when last seen. When it was deleted or overwritten by a foreign hand the last
+    /// holder is presumed to go on: it may still answer, so its silence decides, and it mends the record itself.
+    pub(super) readable: bool,
+    /// The mod revision of the last readable record.
+    pub(super) epoch: Epoch,
+    /// Who holds it by the last readable record.
+    pub(super) held: Held,
+    /// Since when that has been known here.
+    pub(super) since: Instant,
+    /// The stance asked for.
+    pub(super) wanted: Option<Stance>,
+    /// The stance the kernel confirmed; not known while a predecessor's address may stand.
+    pub(super) stood: Option<Stance>,
+    /// This node is giving it up: it never re-arms under this record, whose release may be under way.
+    pub(super) leaving: bool,
+    /// A predecessor's release of this record may be under way: re-arm only by a transaction that changes the record.
+    pub(super) doubtful: bool,
+    /// A transaction on it is under way.
+    pub(super) pending: bool,
+    /// No new transaction on it before.
+    pub(super) retry_at: Instant,
+}
+
+impl Default for Vip {
+    fn default() -> Self {
+        Self {
+            ready: false,
+            modified: 0,
+            readable: true,
+            epoch: 0,
+            held: Held::Nobody,
+            since: Instant::ZERO,
+            wanted: None,
+            stood: None,
+            leaving: false,
+            doubtful: false,
+            pending: false,
+            retry_at: Instant::ZERO,
+        }
+    }
+}
+
+impl Vip {
+    /// Whether a predecessor left its address standing.
+    pub(super) fn found(&mut self, stands: bool) {
+        self.stood = if stands { None } else { Some(Stance::Off) };
+    }
+
+    /// Takes in what the record's key now holds; says whether the holder changed.
+    pub(super) fn record_is(&mut self, now: Instant, entry: Option<&Entry>) -> bool {
+        self.modified = entry.map_or(0, |entry| entry.modified);
+        let held = match entry.map(|entry| &entry.value) {
+            Some(Value::Record(record)) => {
+                self.readable = true;
+                self.epoch = self.modified;
+                record.owner.clone().map_or(Held::Nobody, Held::By)
+            }
+            Some(_) => {
+                self.readable = false;
+                if self.held == Held::Nobody { Held::Unknown } else { self.held.clone() }
+            }
+            None => {
+                self.readable = self.held == Held::Nobody;
+                self.held.clone()
+            }
+        };
+        // Whatever a predecessor still had under way compared the revision that is gone now.
+        self.doubtful = false;
+        let news = held != self.held;
+        if news {
+            self.held = held;
+            self.since = now;
+            self.leaving = false;
+        }
+        news
+    }
+
+    /// Whether the record names this session.
+    pub(super) fn names(&self, name: &NodeName, session: Revision) -> bool {
+        matches!(&self.held, Held::By(holder) if holder.node == *name && holder.session == session)
+    }
+
+    /// The epoch to wear it under, if the record names the session that is entitled to and nothing speaks against it.
+    pub(super) fn epoch_owned(&self, name: &NodeName, entitled: Option<Revision>) -> Option<Epoch> {
+        let session = entitled?;
+        (self.names(name, session) && !self.leaving && !self.doubtful).then_some(self.epoch)
+    }
+
+    /// Whether the kernel confirmed that nothing of it stands here.
+    pub(super) fn is_off(&self) -> bool {
+        self.stood == Some(Stance::Off)
+    }
+}
