@@ -18,6 +18,7 @@
 //! counted from before they were sent (I3).
 
 mod event;
+mod look;
 mod owning;
 mod peers;
 mod session;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 
 pub use event::{Effect, Event, Happening, How, Purpose, Request};
+pub use look::{PeerLook, VipLook};
 use peers::Peers;
 use session::Own;
 pub use session::Standing;

@@ -1,0 +1,301 @@
+//! The hands: stand to each VIP as the core orders, in the order that I4 asks for, and tell it what the machine allows.
+//!
+//! They have a thread of their own: a netlink request is carried out within the system call that sends it, and may wait
+//! there for whoever else holds the kernel's routing lock. The orders are levels, not steps: each turn compares what is
+//! ordered with what stands and does the difference, so a call that fails is tried again until it succeeds or the order
+//! changes, and no VIP waits for another (I8).
+//!
+//! Cancel-safety: the loop awaits a channel, whose orders leave it only as they are received, the links' events, which
+//! are kept likewise, and a sleep that is made anew each turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::sleep;
+
+use super::core::News;
+use super::lifetime::Lifeline;
+use super::place::Place;
+use crate::announce::Announcements;
+use crate::clock;
+use crate::link::{LinkEvent, Links, OpenError};
+use crate::observe::Counters;
+use crate::protocol::{Event, Instant, Stance};
+
+/// What the core wants of the hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Stand so to a VIP.
+    Stand(IpAddr, Stance),
+    /// The right lasts until then.
+    Right(Instant),
+}
+
+/// The hands and what they hold.
+pub struct Hands {
+    links: Links,
+    announcements: Announcements,
+    places: BTreeMap<IpAddr, Place>,
+    right: Instant,
+    lifeline: Lifeline,
+    refresh: bool,
+    news: UnboundedSender<News>,
+    counters: Arc<Counters>,
+    told: Option<Facts>,
+}
+
+/// What the core was last told of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
+    links: BTreeMap<String, crate::wire::Mac>,
+    waits: Vec<(IpAddr, Arc<str>)>,
+}
+
+impl Hands {
+    /// Opens the links, removes what no VIP of the config accounts for, and tells the core what stands.
+    pub fn open(
+        vips: impl IntoIterator<Item = (IpAddr, Arc<str>)>,
+        announcements: Announcements,
+        lifeline: Lifeline,
+        news: UnboundedSender<News>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, OpenError> {
+        let links = Links::open()?;
+        let places = vips.into_iter().map(|(ip, link)| (ip, Place::new(link))).collect();
+        let mut hands = Self {
+            links,
+            announcements,
+            places,
+            right: Instant::ZERO,
+            lifeline,
+            refresh: false,
+            news,
+            counters,
+            told: None,
+        };
+        hands.find_leftovers()?;
+        Ok(hands)
+    }
+
+    /// Runs until the core is gone.
+    pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        loop {
+            let now = clock::now();
+            self.tell_facts(now);
+            self.settle(now);
+            let next = self.announce(now).min(self.next_retry(now));
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => self.take(order),
+                    None => return,
+                },
+                event = self.links.next() => self.notice(&event),
+                () = sleep(next.since(clock::now())) => {}
+            }
+            // What has come in meanwhile is done in one go.
+            while let Ok(order) = orders.try_recv() {
+                self.take(order);
+            }
+            while let Some(event) = self.links.next().now_or_never() {
+                self.notice(&event);
+            }
+        }
+    }
+
+    fn find_leftovers(&mut self) -> Result<(), OpenError> {
+        let mut strays = Vec::new();
+        let mut found = BTreeSet::new();
+        for (index, ip) in self.links.leftovers()? {
+            let rightful = self.places.get(&ip).is_some_and(|place| {
+                self.links.inventory().find(&place.link).is_ok_and(|link| link.index == index)
+            });
+            match self.places.get_mut(&ip) {
+                Some(place) if rightful => {
+                    place.stands_on = Some(index);
+                    found.insert(ip);
+                }
+                _ => strays.push((index, ip)),
+            }
+        }
+        for ((_, ip), removed) in strays.iter().zip(self.links.remove_all(&strays)) {
+            match removed {
+                Ok(()) => tracing::info!(vip = %ip, "removed what an earlier agent left"),
+                Err(error) => tracing::error!("what an earlier agent left stays until its lifetime ends: {error}"),
+            }
+        }
+        self.tell(Event::Found(found));
+        Ok(())
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Stand(ip, stance) => {
+                if let Some(place) = self.places.get_mut(&ip) {
+                    place.order(stance);
+                }
+            }
+            Order::Right(until) => {
+                self.refresh |= until > self.right;
+                self.right = until;
+            }
+        }
+    }
+
+    fn notice(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Changed(link) => {
+                // Another MAC must be announced; another name may be another VIP's link.
+                for (ip, place) in &self.places {
+                    if place.stands_on == Some(link.index) {
+                        self.announcements.link_changed(*ip, link);
+                    }
+                }
+            }
+            LinkEvent::Gone(index) => {
+                for place in self.places.values_mut().filter(|place| place.stands_on == Some(*index)) {
+                    place.stands_on = None;
+                }
+            }
+            LinkEvent::Address { index, address, present: false } if address.ours => {
+                if let Some(place) = self.places.get_mut(&address.ip)
+                    && place.stands_on == Some(*index)
+                {
+                    place.vanished();
+                    if matches!(place.ordered, Stance::Owner { .. }) {
+                        self.counters.address_restored.inc();
+                        tracing::warn!(vip = %address.ip, link = %place.link, "somebody took the VIP's address off: putting it back");
+                    }
+                }
+            }
+            LinkEvent::Address { .. } => {}
+        }
+    }
+
+    /// Does the difference between what is ordered and what stands: first what is to be given up.
+    fn settle(&mut self, now: Instant) {
+        self.give_up(now);
+        self.take_up(now);
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        let mut standing = Vec::new();
+        for (ip, place) in &mut self.places {
+            if place.is_ordered && place.ordered == Stance::Off && place.retry_at <= now {
+                self.announcements.stop(*ip);
+                if let Some(index) = place.stands_on {
+                    standing.push((index, *ip));
+                }
+            }
+        }
+        let removed = self.links.remove_all(&standing);
+        for ((_, ip), removed) in standing.into_iter().zip(removed) {
+            let Some(place) = self.places.get_mut(&ip) else { continue };
+            match removed {
+                Ok(()) => place.stands_on = None,
+                Err(error) => place.failed(now, &error),
+            }
+        }
+        for ip in self.places.keys().copied().collect::<Vec<_>>() {
+            self.confirm(ip, |place| place.ordered == Stance::Off && place.stands_on.is_none());
+        }
+    }
+
+    fn take_up(&mut self, now: Instant) {
+        let refresh = std::mem::take(&mut self.refresh);
+        // An acknowledgement that came late leaves the address no full lifetime within the bound (I2).
+        if !self.lifeline.allows(now, self.right) {
+            return;
+        }
+        let mut wanted = Vec::new();
+        for (ip, place) in &mut self.places {
+            if !matches!(place.ordered, Stance::Owner { .. }) || place.retry_at > now {
+                continue;
+            }
+            if let Ok(link) = self.links.inventory().find(&place.link)
+                && (place.stands_on != Some(link.index) || refresh)
+            {
+                wanted.push((link.index, *ip));
+            }
+        }
+        let put = self.links.put_all(&wanted, self.lifeline.lifetime());
+        for ((index, ip), put) in wanted.into_iter().zip(put) {
+            let Some(place) = self.places.get_mut(&ip) else { continue };
+            match put {
+                Ok(()) => {
+                    let news = place.stands_on.replace(index) != Some(index) || place.stood.is_none();
+                    place.succeeded();
+                    if news && let Some(link) = self.links.inventory().link(index) {
+                        self.announcements.start(ip, link, now);
+                    }
+                }
+                Err(error) => place.failed(now, &error),
+            }
+        }
+        for ip in self.places.keys().copied().collect::<Vec<_>>() {
+            self.confirm(ip, |place| matches!(place.ordered, Stance::Owner { .. }) && place.stands_on.is_some());
+        }
+    }
+
+    /// Tells the core once that a VIP stands as ordered.
+    fn confirm(&mut self, ip: IpAddr, stands: impl Fn(&Place) -> bool) {
+        let Some(place) = self.places.get_mut(&ip) else { return };
+        if place.stood != Some(place.ordered) && place.is_ordered && stands(place) {
+            place.stood = Some(place.ordered);
+            let stance = place.ordered;
+            self.tell(Event::Stood(ip, stance));
+        }
+    }
+
+    fn announce(&mut self, now: Instant) -> Instant {
+        let sent = self.announcements.poll(now, self.right);
+        self.counters.announcements.inc_by(sent.frames);
+        self.counters.announce_retries.inc_by(sent.retries);
+        sent.next
+    }
+
+    fn next_retry(&self, now: Instant) -> Instant {
+        let retries = self.places.values().filter_map(|place| place.next_retry(now));
+        retries.min().unwrap_or(Instant::from_boot(Duration::MAX))
+    }
+
+    /// Tells the core which VIPs could be worn, and what the others wait for, if that has changed.
+    fn tell_facts(&mut self, now: Instant) {
+        let mut facts = Facts { links: BTreeMap::new(), waits: Vec::new() };
+        let mut ready = BTreeSet::new();
+        for (ip, place) in &self.places {
+            let found = self.links.inventory().find(&place.link);
+            if let Ok(link) = &found
+                && let Some(mac) = link.mac
+            {
+                facts.links.insert(place.link.to_string(), mac);
+            }
+            match place.waits_for(now, found) {
+                Some(reason) => facts.waits.push((*ip, reason)),
+                None => {
+                    ready.insert(*ip);
+                }
+            }
+        }
+        if self.told.as_ref() == Some(&facts) {
+            return;
+        }
+        let links = facts.links.clone();
+        self.send(News::Waits(facts.waits.clone()));
+        self.told = Some(facts);
+        self.tell(Event::Facts { links, ready });
+    }
+
+    fn tell(&self, event: Event) {
+        self.send(News::Event(event));
+    }
+
+    fn send(&self, news: News) {
+        // The core is gone only when the agent ends; then nobody needs the news.
+        let _ = self.news.send(news);
+    }
+}
