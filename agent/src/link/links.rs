@@ -11,7 +11,7 @@ use super::error::{OpenError, PutError, RemoveError};
 use super::inventory::{Address, Fact, Holding, Inventory, LinkEvent};
 use super::lifetime::Lifetime;
 use super::request::{Change, Refusal, Requests, host_prefix};
-use super::watch::Watch;
+use super::watch::{Watch, machine_links};
 
 /// A subscription that broke is renewed after this; after twice as long each further time.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -88,9 +88,15 @@ impl Links {
         self.carry_out(vips, plans, |view, index, ip, refusal| {
             let link = view.link_name(index);
             Err(match refusal {
-                // Somebody was faster than our look.
+                // Somebody was faster than our look; or it is an IPv6 address that the kernel hasn't come round to
+                // telling of. It lists it, though.
                 Refusal::Kernel { errno: Errno::EEXIST, .. } => {
-                    PutError::NotOurs { ip, link, prefix: host_prefix(ip) }
+                    let listed = machine_links().map(|inventory| inventory.holding(index, ip));
+                    let prefix = match listed {
+                        Ok(Holding::Somebody { prefix }) => prefix,
+                        _ => host_prefix(ip),
+                    };
+                    PutError::NotOurs { ip, link, prefix }
                 }
                 refusal => PutError::refused(ip, link, refusal),
             })

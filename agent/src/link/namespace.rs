@@ -1,7 +1,7 @@
 //! For tests: a network namespace that ends with its thread, and links in it.
 
 use std::env;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, new_connection};
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
 use tokio::runtime;
 
 /// Runs a test in a network namespace of its own.
 ///
-/// A test that can't is a failed one, unless MANTLE_UNPRIVILEGED=1 asks for it to be left out.
+/// A test that can't is a failed one, unless `MANTLE_UNPRIVILEGED=1` asks for it to be left out.
 pub(super) fn in_namespace<T: AsyncFnOnce(Ground) + Send + 'static>(test: T) {
     let run = move || {
         match unshare(CloneFlags::CLONE_NEWNET) {
@@ -80,6 +80,12 @@ impl Ground {
 
     pub(super) async fn add_address(&self, index: u32, ip: &str, prefix: u8) {
         self.handle.address().add(index, ip.parse().unwrap(), prefix).execute().await.unwrap();
+    }
+
+    /// Sends everything out of that link.
+    pub(super) async fn add_default_route(&self, index: u32) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).build();
+        self.handle.route().add(route).execute().await.unwrap();
     }
 
     pub(super) async fn delete_address(&self, index: u32, ip: IpAddr) {

@@ -128,7 +128,7 @@ fn message(index: u32, ip: IpAddr, change: Change) -> (u16, RouteNetlinkMessage)
     }
 }
 
-/// The address alone: with both IFA_LOCAL and IFA_ADDRESS the kernel matches the prefix and the peer too, so that
+/// The address alone: with both `IFA_LOCAL` and `IFA_ADDRESS` the kernel matches the prefix and the peer too, so that
 /// nothing but the host address itself can be meant.
 fn named(index: u32, ip: IpAddr) -> AddressMessage {
     let mut message = AddressMessage::default();
@@ -177,7 +177,7 @@ fn read(answer: &Message<'_>) -> Option<Result<(), Refusal>> {
     Some(Err(Refusal::Kernel { errno, note: note(answer) }))
 }
 
-/// What the kernel says in words: the attribute NLMSGERR_ATTR_MSG, after the code and the header of the request.
+/// What the kernel says in words: the attribute `NLMSGERR_ATTR_MSG`, after the code and the header of the request.
 fn note(answer: &Message<'_>) -> Option<String> {
     const CODE_AND_HEADER: usize = 4 + 16;
     const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -188,4 +188,50 @@ fn note(answer: &Message<'_>) -> Option<String> {
         .map_while(Result::ok)
         .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
         .and_then(|attribute| parse_string(attribute.value()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::namespace::in_namespace;
+    use super::*;
+
+    #[test]
+    fn each_change_gets_its_own_answer_and_an_addition_replaces_nothing() {
+        in_namespace(async |ground| {
+            let index = ground.pair("v0", "v1").await;
+            ground.add_address(index, "10.9.0.1", 32).await;
+            ground.add_address(index, "fd09::1", 128).await;
+            let lifetime = Lifetime::LONGEST;
+            let of = |ip: &str, change| (index, ip.parse().unwrap(), change);
+            let mut requests = Requests::open().unwrap();
+            let mut told = 0;
+            let answers = requests.carry_out(
+                &[
+                    of("10.9.0.1", Change::Add(lifetime)),
+                    of("10.9.0.2", Change::Add(lifetime)),
+                    of("fd09::1", Change::Add(lifetime)),
+                    of("fd09::2", Change::Add(lifetime)),
+                    of("fd09::3", Change::Remove),
+                    (index + 99, "10.9.0.4".parse().unwrap(), Change::Add(lifetime)),
+                    of("10.9.0.2", Change::Remove),
+                ],
+                |changes, results| told += changes.len().min(results.len()),
+            );
+            let errno = |answer: &Result<(), Refusal>| match answer {
+                Ok(()) => None,
+                Err(Refusal::Kernel { errno, .. } | Refusal::Unanswered(errno)) => Some(*errno),
+            };
+            let (exists, absent, no_link) = (Errno::EEXIST, Errno::EADDRNOTAVAIL, Errno::ENODEV);
+            assert_eq!(
+                answers.iter().map(errno).collect::<Vec<_>>(),
+                [Some(exists), None, Some(exists), None, Some(absent), Some(no_link), None]
+            );
+            assert!(
+                matches!(&answers[2], Err(Refusal::Kernel { note: Some(note), .. }) if note.contains("assigned")),
+                "the kernel says why: {:?}",
+                answers[2]
+            );
+            assert_eq!(told, answers.len());
+        });
+    }
 }
