@@ -356,7 +356,10 @@ fn a_flood_of_changes_that_nobody_read_ends_in_the_truth() {
         assert!(told.len() < made / 2, "{} events told of {made}: nothing was lost", told.len());
         // What is told adds up to what is there.
         let turns = |now: bool| {
-            let turn = |event: &&LinkEvent| matches!(event, LinkEvent::Address { address, present, .. } if address.ours && *present == now);
+            let turn = |event: &&LinkEvent| match event {
+                LinkEvent::Address { address, present, .. } => address.ours && *present == now,
+                _ => false,
+            };
             told.iter().filter(turn).count()
         };
         assert_eq!(turns(true), turns(false) + 1);

@@ -152,8 +152,14 @@ impl Links {
         };
         let changes: Vec<_> = vips.iter().zip(&plans).filter_map(planned).collect();
         let Self { requests, view } = self;
-        let mut answers =
-            requests.carry_out(&changes, |changes, results| view.made(changes, results)).into_iter();
+        let answers = requests.carry_out(&changes, |changes, results| view.made(changes, results));
+        if answers.iter().any(|answer| matches!(answer, Err(Refusal::Unanswered(_)))) {
+            // What is wrong with the socket needn't be wrong with another; if that can't be had, this one stays.
+            if let Ok(another) = Requests::open() {
+                *requests = another;
+            }
+        }
+        let mut answers = answers.into_iter();
         let settle = |(&(index, ip), plan): (&(u32, IpAddr), Plan<E>)| match plan {
             Plan::Settled(result) => result,
             Plan::Make(_) => match answers.next() {
