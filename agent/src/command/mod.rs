@@ -1,5 +1,7 @@
 //! The subcommands of `mantle`, one file each.
 
+pub mod status;
+
 use std::process::ExitCode;
 
 /// Runs the subcommand that the command line names.
