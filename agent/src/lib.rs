@@ -4,6 +4,7 @@
 //! `health`, `observe`} → `protocol`, `wire`. `protocol` imports none of the others, no tokio and no socket.
 
 pub mod announce;
+pub mod clock;
 pub mod command;
 pub mod config;
 pub mod etcd;
