@@ -30,6 +30,8 @@ mod list;
 mod news;
 mod ranking;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod transaction;
 mod watch;
 
