@@ -1,5 +1,6 @@
 //! A real etcd on loopback, with a directory of its own; gone with the test, however it ends.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -19,9 +20,14 @@ pub(super) struct Server {
     more: Vec<String>,
 }
 
-/// A port of loopback that was free a moment ago.
+/// A free port of loopback, below those that the kernel hands out by itself: those of a server that is about to be
+/// started again must not be taken meanwhile by one of the many connections around.
 pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let drawn = std::iter::repeat_with(|| 10_000 + RandomState::new().hash_one(()) % 20_000);
+    drawn
+        .map(|port| u16::try_from(port).unwrap())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 impl Server {
