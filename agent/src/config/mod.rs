@@ -22,6 +22,8 @@ mod origin;
 mod report;
 mod section;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
