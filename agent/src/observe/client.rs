@@ -164,9 +164,11 @@ mod tests {
         let listener = UnixListener::bind(&socket).unwrap();
         let other_end = thread::spawn(move || {
             let (mut dripping, _) = listener.accept().unwrap();
-            while dripping.write_all(b"H").is_ok() {
-                thread::sleep(Duration::from_millis(20));
+            for _ in 0..100 {
+                let _the_client_may_be_gone = dripping.write_all(b"H");
+                thread::sleep(Duration::from_millis(10));
             }
+            drop(dripping);
             let (mut babbling, _) = listener.accept().unwrap();
             let mut request = [0; 1024];
             let _some = babbling.read(&mut request).unwrap();
