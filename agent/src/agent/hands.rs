@@ -20,11 +20,15 @@ use tokio::time::sleep;
 use super::core::News;
 use super::lifetime::Lifeline;
 use super::place::Place;
-use crate::announce::Announcements;
+use crate::announce::{Announcements, Announcer, Frames};
 use crate::clock;
-use crate::link::{LinkEvent, Links, OpenError};
+use crate::link::{LinkEvent, Links, OpenError, forwards_ipv6};
 use crate::observe::Counters;
 use crate::protocol::{Event, Instant, Stance};
+use crate::wire::Mac;
+
+/// No deadline: some other event comes first.
+const NEVER: Instant = Instant::from_boot(Duration::MAX);
 
 /// What the core wants of the hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub enum Order {
 pub struct Hands {
     links: Links,
     announcements: Announcements,
+    /// The links that are announced on, by the configuration's names, and what their frames were built for.
+    attached: BTreeMap<Arc<str>, (u32, Mac)>,
     places: BTreeMap<IpAddr, Place>,
     right: Instant,
     lifeline: Lifeline,
@@ -51,7 +57,7 @@ pub struct Hands {
 /// What the core was last told of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Facts {
-    links: BTreeMap<String, crate::wire::Mac>,
+    links: BTreeMap<String, Mac>,
     waits: Vec<(IpAddr, Arc<str>)>,
 }
 
@@ -69,6 +75,7 @@ impl Hands {
         let mut hands = Self {
             links,
             announcements,
+            attached: BTreeMap::new(),
             places,
             right: Instant::ZERO,
             lifeline,
@@ -85,6 +92,7 @@ impl Hands {
     pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
         loop {
             let now = clock::now();
+            self.attach_links(now);
             self.tell_facts(now);
             self.settle(now);
             let next = self.announce(now).min(self.next_retry(now));
@@ -148,14 +156,6 @@ impl Hands {
 
     fn notice(&mut self, event: &LinkEvent) {
         match event {
-            LinkEvent::Changed(link) => {
-                // Another MAC must be announced; another name may be another VIP's link.
-                for (ip, place) in &self.places {
-                    if place.stands_on == Some(link.index) {
-                        self.announcements.link_changed(*ip, link);
-                    }
-                }
-            }
             LinkEvent::Gone(index) => {
                 for place in self.places.values_mut().filter(|place| place.stands_on == Some(*index)) {
                     place.stands_on = None;
@@ -172,7 +172,7 @@ impl Hands {
                     }
                 }
             }
-            LinkEvent::Address { .. } => {}
+            LinkEvent::Changed(_) | LinkEvent::Address { .. } => {}
         }
     }
 
@@ -229,8 +229,8 @@ impl Hands {
                 Ok(()) => {
                     let news = place.stands_on.replace(index) != Some(index) || place.stood.is_none();
                     place.succeeded();
-                    if news && let Some(link) = self.links.inventory().link(index) {
-                        self.announcements.start(ip, link, now);
+                    if news && let Err(error) = self.announcements.start(ip, now) {
+                        place.failed(now, &error);
                     }
                 }
                 Err(error) => place.failed(now, &error),
@@ -252,22 +252,58 @@ impl Hands {
     }
 
     fn announce(&mut self, now: Instant) -> Instant {
-        let sent = self.announcements.poll(now, self.right);
-        self.counters.announcements.inc_by(sent.frames);
-        self.counters.announce_retries.inc_by(sent.retries);
-        sent.next
+        let round = self.announcements.poll(self.right, clock::now);
+        self.counters.announcements.inc_by(round.sent);
+        self.counters.announce_retries.inc_by(round.failed);
+        round.next.unwrap_or(NEVER)
+    }
+
+    /// Builds the frames of each link that is there, once, and anew when its MAC or index changes; what is worn on it is
+    /// then announced anew.
+    fn attach_links(&mut self, now: Instant) {
+        for link in self.places.values().map(|place| Arc::clone(&place.link)).collect::<BTreeSet<_>>() {
+            let found = self.links.inventory().find(&link).ok();
+            let Some((index, mac)) = found.and_then(|found| Some((found.index, found.mac?))) else {
+                if self.attached.remove(&link).is_some() {
+                    self.announcements.detach(&link);
+                }
+                continue;
+            };
+            if self.attached.get(&link) == Some(&(index, mac)) {
+                continue;
+            }
+            let name = found.map_or_else(|| link.to_string(), |found| found.name.clone());
+            match Announcer::open(&name, index) {
+                Ok(announcer) => self.attach(&link, announcer, forwards_ipv6(&name), index, mac, now),
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    }
+
+    fn attach(&mut self, link: &Arc<str>, announcer: Announcer, router: bool, index: u32, mac: Mac, now: Instant) {
+        let vips: Vec<IpAddr> =
+            self.places.iter().filter(|(_, place)| place.link == *link).map(|(ip, _)| *ip).collect();
+        let frames = vips.iter().map(|ip| (*ip, Frames::new(*ip, mac, router)));
+        self.announcements.attach(link, announcer, frames);
+        self.attached.insert(Arc::clone(link), (index, mac));
+        for ip in vips {
+            let worn = self.places.get(&ip).is_some_and(|place| place.is_worn());
+            if worn && let Err(error) = self.announcements.start(ip, now) {
+                tracing::error!("{error}");
+            }
+        }
     }
 
     fn next_retry(&self, now: Instant) -> Instant {
         let retries = self.places.values().filter_map(|place| place.next_retry(now));
-        retries.min().unwrap_or(Instant::from_boot(Duration::MAX))
+        retries.min().unwrap_or(NEVER)
     }
 
     /// Tells the core which VIPs could be worn, and what the others wait for, if that has changed.
     fn tell_facts(&mut self, now: Instant) {
         let mut facts = Facts { links: BTreeMap::new(), waits: Vec::new() };
         let mut ready = BTreeSet::new();
-        for (ip, place) in &self.places {
+        for (ip, place) in &mut self.places {
             let found = self.links.inventory().find(&place.link);
             if let Ok(link) = &found
                 && let Some(mac) = link.mac

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::link::Lifetime;
-use crate::protocol::Instant;
+use crate::protocol::{Instant, Timing};
 
 /// The kernel lifetime that VIPs are put on their links with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,11 @@ impl Lifeline {
         now < until && now <= until - self.right + Self::ALLOWANCE
     }
 }
+
+// Whatever the right, standbys can be told how long the address may outlive it.
+const _: () = assert!(
+    Lifeline::ALLOWANCE.as_millis() + Lifetime::LONGEST.worst().as_millis() <= Timing::LONGEST_BOUND.as_millis()
+);
 
 #[cfg(test)]
 mod tests {

@@ -34,7 +34,7 @@ use self::hands::Hands;
 use self::lifetime::Lifeline;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
-use crate::announce::Announcements;
+use crate::announce::{Announcements, Pace, PaceError};
 use crate::config::Config;
 use crate::etcd::{self, Etcd};
 use crate::link::OpenError;
@@ -52,6 +52,9 @@ pub enum RunError {
     /// The links cannot be read or changed.
     #[error(transparent)]
     Links(#[from] OpenError),
+    /// The announcements' pace is none.
+    #[error(transparent)]
+    Pace(#[from] PaceError),
     /// The etcd settings cannot be used.
     #[error("cannot use the etcd settings: {what}: {source}")]
     Etcd {
@@ -96,10 +99,12 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let (news, inbox) = mpsc::unbounded_channel();
     let (orders, order_inbox) = mpsc::unbounded_channel();
 
-    let announcements = Announcements::new(&config.announce.burst, config.announce.refresh);
+    let pace = Pace::new(config.announce.burst.clone(), config.announce.refresh)?;
     let hands_news = news.clone();
     let hands_counters = Arc::clone(&counters);
-    start_hands(order_inbox, move || Hands::open(vips, announcements, lifeline, hands_news, hands_counters))?;
+    start_hands(order_inbox, move || {
+        Hands::open(vips, Announcements::new(pace), lifeline, hands_news, hands_counters)
+    })?;
 
     let core = Core {
         node,
@@ -121,6 +126,7 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
             name: config.node.clone(),
             cluster: config.cluster.as_str().into(),
             machine: settings.machine.as_str().into(),
+            agent_version: env!("CARGO_PKG_VERSION").into(),
             mode: Fence::Lifetime,
             started_at: clock::now(),
         },

@@ -62,6 +62,11 @@ impl Place {
         }
     }
 
+    /// Whether it is ordered to be worn and stands.
+    pub(super) fn is_worn(&self) -> bool {
+        matches!(self.ordered, Stance::Owner { .. }) && self.stands_on.is_some()
+    }
+
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
         self.retry_at = Instant::ZERO;

@@ -53,7 +53,7 @@ impl Default for Settings {
             announce: Announce::default(),
             handoff: Handoff::default(),
             http: Http::default(),
-            runtime_dir: PathBuf::from("/run/mantle"),
+            runtime_dir: PathBuf::from(super::RUNTIME_DIR),
             priority: 100,
         }
     }

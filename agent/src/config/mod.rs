@@ -38,6 +38,9 @@ pub use self::error::{Concern, Error, Errors, Fault, Warning};
 pub use self::machine_facts::{Findings, MachineLink, check_against};
 pub use self::origin::{Origin, Position};
 
+/// Where session, lock and control socket are if the config doesn't say.
+pub const RUNTIME_DIR: &str = "/run/mantle";
+
 /// Reads the config: a file, or all `*.yaml` and `*.yml` of a directory in the order of their names.
 pub fn load(path: &Path) -> Result<Config, Errors> {
     assemble::load(path)

@@ -1,7 +1,7 @@
 //! What our keys hold, as JSON: a stable format that other versions of the agent read.
 //!
-//! - session: `{"machine":"4c4c…","bound_ms":1000,"links":{"eth0":"02:00:00:00:00:01"},"ready":["192.168.0.15"],
-//!   "priority":100,"counter":7}`
+//! - session: `{"machine":"4c4c…","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:01"},
+//!   "ready":["192.168.0.15"],"priority":100,"counter":7}`
 //! - record: `{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}`, or `{"owner":null}` for nobody
 //!
 //! Every field must be there and of its type; fields nobody knows are passed over, so that a newer agent may add some.
@@ -14,7 +14,7 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Holder, Key, Record, Revision, Session, Value};
+use crate::protocol::{Holder, Key, Record, Revision, Session, Timing, Value};
 
 /// A value longer than this is not read: none of ours comes near it.
 const LONGEST: usize = 64 * 1024;
@@ -23,6 +23,7 @@ const LONGEST: usize = 64 * 1024;
 struct SessionText {
     machine: String,
     bound_ms: u64,
+    renew_ms: u64,
     links: BTreeMap<String, String>,
     ready: BTreeSet<IpAddr>,
     priority: u32,
@@ -49,6 +50,7 @@ pub(super) fn encode(value: &Value) -> Vec<u8> {
         Value::Session(session) => serde_json::to_vec(&SessionText {
             machine: session.machine.clone(),
             bound_ms: whole_millis(session.bound),
+            renew_ms: whole_millis(session.renew),
             links: session.links.iter().map(|(link, mac)| (link.clone(), mac.to_string())).collect(),
             ready: session.ready.clone(),
             priority: session.priority,
@@ -84,7 +86,8 @@ fn decode_session(bytes: &[u8]) -> Option<Session> {
         text.links.into_iter().map(|(link, mac)| Some((link, parse_mac(&mac)?))).collect::<Option<_>>()?;
     Some(Session {
         machine: text.machine,
-        bound: Duration::from_millis(text.bound_ms),
+        bound: within(text.bound_ms, Timing::LONGEST_BOUND)?,
+        renew: within(text.renew_ms, Timing::LONGEST_RIGHT)?,
         links,
         ready: text.ready,
         priority: text.priority,
@@ -99,7 +102,7 @@ fn decode_record(bytes: &[u8]) -> Option<Record> {
         Some(holder) => Some(Holder {
             node: holder.node.parse().ok()?,
             session: holder.session,
-            bound: Duration::from_millis(holder.bound_ms),
+            bound: within(holder.bound_ms, Timing::LONGEST_BOUND)?,
         }),
     };
     Some(Record { owner })
@@ -108,6 +111,13 @@ fn decode_record(bytes: &[u8]) -> Option<Record> {
 /// Rounded up: others wait for as long as is written, so it must never be less than what was meant.
 fn whole_millis(bound: Duration) -> u64 {
     u64::try_from(bound.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// A time that a node of ours could have written: others wait by it, so a foreign hand must not make them wait for no
+/// time, or for ever.
+fn within(millis: u64, longest: Duration) -> Option<Duration> {
+    let time = Duration::from_millis(millis);
+    (!time.is_zero() && time <= longest).then_some(time)
 }
 
 fn parse_mac(text: &str) -> Option<Mac> {
@@ -138,20 +148,21 @@ mod tests {
     fn session() -> impl Strategy<Value = Value> {
         (
             ".*",
-            0..u64::MAX,
+            1..=12_000_u64,
+            1..=10_000_u64,
             proptest::collection::btree_map(".{1,15}", any::<[u8; 6]>().prop_map(Mac), 0..4),
             proptest::collection::btree_set(any::<IpAddr>(), 0..8),
             any::<u32>(),
             any::<u64>(),
         )
-            .prop_map(|(machine, bound, links, ready, priority, counter)| {
-                let bound = Duration::from_millis(bound);
-                Value::Session(Session { machine, bound, links, ready, priority, counter })
+            .prop_map(|(machine, bound, renew, links, ready, priority, counter)| {
+                let (bound, renew) = (Duration::from_millis(bound), Duration::from_millis(renew));
+                Value::Session(Session { machine, bound, renew, links, ready, priority, counter })
             })
     }
 
     fn record() -> impl Strategy<Value = Value> {
-        proptest::option::of(("[A-Za-z0-9._-]{1,253}", any::<i64>(), 0..u64::MAX)).prop_map(|owner| {
+        proptest::option::of(("[A-Za-z0-9._-]{1,253}", any::<i64>(), 1..=12_000_u64)).prop_map(|owner| {
             let owner = owner.map(|(node, session, bound)| Holder {
                 node: node.parse().unwrap(),
                 session,
@@ -187,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_stored_format_stays_what_it_is() {
-        let session = r#"{"machine":"m","bound_ms":1000,"links":{"eth0":"02:00:00:00:00:0a"},"ready":["192.168.0.15","fd00::15"],"priority":100,"counter":7}"#;
+        let session = r#"{"machine":"m","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:0a"},"ready":["192.168.0.15","fd00::15"],"priority":100,"counter":7}"#;
         let record = r#"{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}"#;
         let nobody = r#"{"owner":null}"#;
         for (key, text) in [(node(), session), (vip(), record), (vip(), nobody)] {
@@ -207,7 +218,8 @@ mod tests {
     fn what_is_not_ours_is_garbage() {
         let session = encode(&Value::Session(Session {
             machine: String::new(),
-            bound: Duration::ZERO,
+            bound: Duration::from_secs(1),
+            renew: Duration::from_secs(1),
             links: BTreeMap::new(),
             ready: BTreeSet::new(),
             priority: 0,

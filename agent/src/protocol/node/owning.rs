@@ -85,7 +85,7 @@ impl Node {
         let turn = self.rank(now, ip, &vip.held) * (timing.renew / 4);
         match &vip.held {
             Held::Nobody => Free::From(vip.since + turn),
-            Held::Unknown => Free::From(vip.since + timing.silence_for(Timing::LONGEST_RIGHT) + turn),
+            Held::Unknown => Free::From(vip.since + timing.silence_for(Timing::LONGEST_BOUND) + turn),
             Held::By(holder) if holder.node == self.settings.name && self.own.is_past(holder.session) => {
                 Free::From(vip.since)
             }

@@ -30,8 +30,8 @@ impl Peers {
 
     /// A session's key holds something unreadable: its node may be alive, and nobody knows for how long.
     pub(super) fn unreadable(&mut self, now: Instant, name: &NodeName, created: Revision) {
-        let bound = Timing::LONGEST_RIGHT;
-        let heard = Heard { at: now, bound, renew: bound / 10, clear_at: Instant::ZERO };
+        let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_RIGHT / 10);
+        let heard = Heard { at: now, bound, renew, clear_at: Instant::ZERO };
         self.heard.entry((name.clone(), created)).or_insert(heard);
     }
 

@@ -200,7 +200,7 @@ fn garbage_that_nobody_mends_ends_after_the_longest_right() {
     let mut world = World::new();
     world.force(&Write::Put(vip(1), Value::Garbage));
     let a = world.start(settings("a", &[ip(1)]), &[]);
-    world.pass(ms(12_400));
+    world.pass(ms(15_000));
     assert_eq!(world.owner(ip(1)), None);
     world.pass(ms(400));
     assert_eq!(world.owner(ip(1)), Some(a));
