@@ -89,6 +89,8 @@ fn an_address_moved_by_hand_is_a_gap_for_the_client_and_in_order_for_the_judge()
         client.wait_answered(vip, "b", moved, SOON);
     }
 
+    let answered = now();
+
     let probes = client.stop();
     for of_vip in probes.iter() {
         let gap = of_vip.longest_gap(off - Duration::from_millis(50)..).unwrap();
@@ -97,6 +99,7 @@ fn an_address_moved_by_hand_is_a_gap_for_the_client_and_in_order_for_the_judge()
             off - Duration::from_millis(50) <= gap.from && gap.to >= moved - Duration::from_millis(50),
             "{gap:?}"
         );
+        assert!(gap.to <= answered, "{gap:?}");
         let nodes: Vec<_> = of_vip.runs().into_iter().map(|run| run.node).collect();
         assert_eq!(nodes, ["a", "b"]);
         assert!(of_vip.lost() >= 90, "{} probes lost in 100 ms", of_vip.lost());
@@ -114,6 +117,8 @@ fn an_address_moved_by_hand_is_a_gap_for_the_client_and_in_order_for_the_judge()
     }
     assert!(seen("a", FrameKind::ArpReply, VIP) > 0, "the client asked a");
     assert!(seen("a", FrameKind::NeighbourAdvert, VIP6) > 0, "the client asked a");
+    let frames = lab.tap().frames();
+    assert!(frames.iter().all(|frame| [VIP, VIP6].contains(&frame.claim.vip)), "the hosts' own are no VIPs");
     lab.verdict(None).assert_in_order();
 }
 

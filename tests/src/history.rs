@@ -119,9 +119,7 @@ async fn follow(mut client: Client, prefix: &str, known: &Known, next: &mut Revi
         for event in response.events() {
             let Some((vip, change)) = read(prefix, event, at) else { continue };
             *next = (*next).max(change.revision + 1);
-            let mut known = lock(known);
-            let earliest = known.entry((vip, change.revision)).or_insert_with(|| change.clone());
-            earliest.at = earliest.at.min(at);
+            learn(&mut lock(known), vip, change);
         }
         if response.canceled() {
             // What was compacted away is told by another member, or by nobody.
@@ -130,6 +128,13 @@ async fn follow(mut client: Client, prefix: &str, known: &Known, next: &mut Revi
         }
     }
     Ok(())
+}
+
+/// The earliest news of a change counts.
+fn learn(known: &mut BTreeMap<(IpAddr, Revision), Change>, vip: IpAddr, change: Change) {
+    let at = change.at;
+    let earliest = known.entry((vip, change.revision)).or_insert(change);
+    earliest.at = earliest.at.min(at);
 }
 
 fn read(prefix: &str, event: &Event, at: Instant) -> Option<(IpAddr, Change)> {
@@ -182,13 +187,28 @@ mod tests {
         }
     }
 
+    fn at(ms: u64) -> Instant {
+        Instant::from_boot(Duration::from_millis(ms))
+    }
+
+    /// When each revision is taken to be known, after these news (milliseconds, revision).
+    fn instants(news: &[(u64, Revision)]) -> Vec<Instant> {
+        let vip = IpAddr::from([10, 0, 0, 1]);
+        let mut known = BTreeMap::new();
+        for (ms, revision) in news {
+            learn(&mut known, vip, Change { at: at(*ms), revision: *revision, owner: None });
+        }
+        in_order(&known)[&vip].iter().map(|change| change.at).collect()
+    }
+
+    #[test]
+    fn the_first_member_to_tell_counts() {
+        assert_eq!(instants(&[(30, 1), (20, 1), (25, 1)]), [at(20)]);
+    }
+
     #[test]
     fn a_late_word_of_an_early_change_is_corrected_by_the_next() {
-        let vip: IpAddr = "10.0.0.1".parse().unwrap();
-        let at = |ms| Instant::from_boot(Duration::from_millis(ms));
-        let change = |ms, revision| Change { at: at(ms), revision, owner: None };
-        let known = [(30, 1), (20, 2), (40, 3)].map(|(ms, rev)| ((vip, rev), change(ms, rev)));
-        let instants: Vec<_> = in_order(&known.into())[&vip].iter().map(|change| change.at).collect();
+        let instants = instants(&[(30, 1), (20, 2), (40, 3)]);
         assert_eq!(instants, [at(20), at(20), at(40)]);
     }
 }

@@ -135,3 +135,88 @@ fn advertised(icmp: &etherparse::Icmpv6Slice<'_>, kind: FrameKind, sender: Mac) 
 fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::icmpv6::NeighborAdvertisementHeader;
+    use etherparse::{ArpHardwareId, ArpPacket, EtherType, PacketBuilder};
+
+    use super::*;
+
+    const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const GIVEN: [u8; 6] = [2, 0, 0, 0, 0, 9];
+    const VIP: [u8; 4] = [10, 0, 0, 1];
+    const OTHER: [u8; 4] = [10, 0, 0, 2];
+
+    fn arp(operation: ArpOperation, from: [u8; 4], to: [u8; 4]) -> Vec<FrameKind> {
+        let ethernet = ArpHardwareId::ETHERNET;
+        let arp = ArpPacket::new(ethernet, EtherType::IPV4, operation, &GIVEN, &from, &[0; 6], &to).unwrap();
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2(SENDER, [0xff; 6]).arp(arp).write(&mut frame).unwrap();
+        let claims = claims(&frame);
+        assert!(
+            claims.iter().all(|claim| claim.vip == IpAddr::from(from) && claim.mac == Mac(GIVEN)),
+            "{claims:?}"
+        );
+        claims.into_iter().map(|claim| claim.kind).collect()
+    }
+
+    fn icmpv6(from: Ipv6Addr, kind: Icmpv6Type, body: &[u8]) -> Vec<Claim> {
+        let mut frame = Vec::new();
+        let builder = PacketBuilder::ethernet2(SENDER, [0x33; 6]).ipv6(from.octets(), [0xff; 16], 255);
+        builder.icmpv6(kind).write(&mut frame, body).unwrap();
+        claims(&frame)
+    }
+
+    #[test]
+    fn arp_claims_its_sender_address_and_a_probe_claims_nothing() {
+        assert_eq!(arp(ArpOperation::REQUEST, VIP, OTHER), [FrameKind::ArpRequest]);
+        assert_eq!(arp(ArpOperation::REPLY, VIP, OTHER), [FrameKind::ArpReply]);
+        assert_eq!(arp(ArpOperation::REQUEST, VIP, VIP), [FrameKind::GratuitousRequest]);
+        assert_eq!(arp(ArpOperation::REPLY, VIP, VIP), [FrameKind::GratuitousReply]);
+        assert_eq!(arp(ArpOperation::REQUEST, [0; 4], VIP), []);
+    }
+
+    #[test]
+    fn an_advertisement_claims_its_target_and_its_source() {
+        let (vip, own): (Ipv6Addr, Ipv6Addr) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+        let kind = |solicited| {
+            Icmpv6Type::NeighborAdvertisement(NeighborAdvertisementHeader {
+                router: false,
+                solicited,
+                r#override: true,
+            })
+        };
+        let with_option = [&vip.octets()[..], &[2, 1], &GIVEN].concat();
+        let claim = |vip: Ipv6Addr, kind, mac| Claim { vip: vip.into(), kind, mac: Mac(mac) };
+
+        let announced = claim(vip, FrameKind::UnsolicitedAdvert, GIVEN);
+        assert_eq!(icmpv6(vip, kind(false), &with_option), [announced]);
+        let from_own = claim(own, FrameKind::UnsolicitedAdvert, SENDER);
+        assert_eq!(icmpv6(own, kind(false), &with_option), [announced, from_own]);
+        let answered = claim(vip, FrameKind::NeighbourAdvert, SENDER);
+        assert_eq!(
+            icmpv6(vip, kind(true), &vip.octets()),
+            [answered],
+            "without the option the sender's MAC counts"
+        );
+    }
+
+    #[test]
+    fn a_solicitation_and_any_packet_claim_their_source() {
+        let vip: Ipv6Addr = "fd00::1".parse().unwrap();
+        let kinds = |claims: Vec<Claim>| claims.into_iter().map(|claim| claim.kind).collect::<Vec<_>>();
+        let asked = icmpv6(vip, Icmpv6Type::NeighborSolicitation, &[0; 16]);
+        assert_eq!(kinds(asked), [FrameKind::NeighbourSolicit]);
+        let mut packet = Vec::new();
+        PacketBuilder::ethernet2(SENDER, GIVEN)
+            .ipv4(VIP, OTHER, 64)
+            .udp(1, 2)
+            .write(&mut packet, &[7; 600])
+            .unwrap();
+        packet.truncate(256);
+        assert_eq!(claims(&packet), [Claim { vip: VIP.into(), kind: FrameKind::Ip, mac: Mac(SENDER) }]);
+        assert_eq!(claims(&packet[..20]), []);
+        assert_eq!(claims(b"x"), []);
+    }
+}
