@@ -21,7 +21,7 @@ use crate::protocol::{Effect, Event, Instant, Node};
 
 /// What reaches the core loop from the agent's other parts.
 #[derive(Debug)]
-pub enum News {
+pub(super) enum News {
     /// An event for the protocol.
     Event(Event),
     /// What each VIP waits for that cannot be worn now.
@@ -29,21 +29,21 @@ pub enum News {
 }
 
 /// The core loop and what it drives.
-pub struct Core {
+pub(super) struct Core {
     /// The protocol.
-    pub node: Node,
+    pub(super) node: Node,
     /// Where its transactions go.
-    pub etcd: Etcd,
+    pub(super) etcd: Etcd,
     /// How long a transaction is tried.
-    pub patience: Duration,
+    pub(super) patience: Duration,
     /// Where its stances go.
-    pub hands: UnboundedSender<Order>,
+    pub(super) hands: UnboundedSender<Order>,
     /// Where the answers to its transactions come from.
-    pub news: UnboundedSender<News>,
+    pub(super) news: UnboundedSender<News>,
     /// What the rest of the agent sees of it.
-    pub showing: Showing,
+    pub(super) showing: Showing,
     /// What it counts.
-    pub counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// The loop turns at least this often, so that a heartbeat shows that it does.
@@ -51,7 +51,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Runs until everything is released after [`Event::Stop`].
-    pub async fn run(mut self, mut inbox: UnboundedReceiver<News>, mut store: UnboundedReceiver<StoreEvent>) {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: UnboundedReceiver<News>,
+        mut store: UnboundedReceiver<StoreEvent>,
+    ) {
         loop {
             let now = clock::now();
             let wait = self.node.deadline().since(now).min(LONGEST_WAIT).min(self.showing.due_in(now));

@@ -32,7 +32,7 @@ const NEVER: Instant = Instant::from_boot(Duration::MAX);
 
 /// What the core wants of the hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Stand so to a VIP.
     Stand(IpAddr, Stance),
     /// The right lasts until then.
@@ -40,7 +40,7 @@ pub enum Order {
 }
 
 /// The hands and what they hold.
-pub struct Hands {
+pub(super) struct Hands {
     links: Links,
     announcements: Announcements,
     /// The links that are announced on, by the configuration's names, and what their frames were built for.
@@ -63,7 +63,7 @@ struct Facts {
 
 impl Hands {
     /// Opens the links, removes what no VIP of the config accounts for, and tells the core what stands.
-    pub fn open(
+    pub(super) fn open(
         vips: impl IntoIterator<Item = (IpAddr, Arc<str>)>,
         announcements: Announcements,
         lifeline: Lifeline,
@@ -89,13 +89,13 @@ impl Hands {
     }
 
     /// Runs until the core is gone.
-    pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
         loop {
             let now = clock::now();
             self.attach_links(now);
             self.tell_facts(now);
             self.settle(now);
-            let next = self.announce(now).min(self.next_retry(now));
+            let next = self.announce().min(self.next_retry(now));
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -133,7 +133,9 @@ impl Hands {
         for ((_, ip), removed) in strays.iter().zip(self.links.remove_all(&strays)) {
             match removed {
                 Ok(()) => tracing::info!(vip = %ip, "removed what an earlier agent left"),
-                Err(error) => tracing::error!("what an earlier agent left stays until its lifetime ends: {error}"),
+                Err(error) => {
+                    tracing::error!("what an earlier agent left stays until its lifetime ends: {error}")
+                }
             }
         }
         self.tell(Event::Found(found));
@@ -237,7 +239,9 @@ impl Hands {
             }
         }
         for ip in self.places.keys().copied().collect::<Vec<_>>() {
-            self.confirm(ip, |place| matches!(place.ordered, Stance::Owner { .. }) && place.stands_on.is_some());
+            self.confirm(ip, |place| {
+                matches!(place.ordered, Stance::Owner { .. }) && place.stands_on.is_some()
+            });
         }
     }
 
@@ -251,7 +255,7 @@ impl Hands {
         }
     }
 
-    fn announce(&mut self, now: Instant) -> Instant {
+    fn announce(&mut self) -> Instant {
         let round = self.announcements.poll(self.right, clock::now);
         self.counters.announcements.inc_by(round.sent);
         self.counters.announce_retries.inc_by(round.failed);
@@ -280,7 +284,15 @@ impl Hands {
         }
     }
 
-    fn attach(&mut self, link: &Arc<str>, announcer: Announcer, router: bool, index: u32, mac: Mac, now: Instant) {
+    fn attach(
+        &mut self,
+        link: &Arc<str>,
+        announcer: Announcer,
+        router: bool,
+        index: u32,
+        mac: Mac,
+        now: Instant,
+    ) {
         let vips: Vec<IpAddr> =
             self.places.iter().filter(|(_, place)| place.link == *link).map(|(ip, _)| *ip).collect();
         let frames = vips.iter().map(|ip| (*ip, Frames::new(*ip, mac, router)));

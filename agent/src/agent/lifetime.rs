@@ -7,7 +7,7 @@ use crate::protocol::{Instant, Timing};
 
 /// The kernel lifetime that VIPs are put on their links with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifeline {
+pub(super) struct Lifeline {
     lifetime: Lifetime,
     right: Duration,
 }
@@ -17,29 +17,30 @@ impl Lifeline {
     const ALLOWANCE: Duration = Duration::from_millis(150);
 
     /// The lifetime that covers a right.
-    pub fn covering(right: Duration) -> Self {
+    pub(super) fn covering(right: Duration) -> Self {
         Self { lifetime: Lifetime::covering(right), right }
     }
 
     /// The lifetime.
-    pub fn lifetime(&self) -> Lifetime {
+    pub(super) fn lifetime(&self) -> Lifetime {
         self.lifetime
     }
 
     /// How long after a renewal was sent the address may at worst be answered for, if nothing but this fences it.
-    pub fn bound(&self) -> Duration {
+    pub(super) fn bound(&self) -> Duration {
         Self::ALLOWANCE + self.lifetime.worst()
     }
 
     /// Whether a lifetime begun `now` ends within the bound of the right that lasts until `until`.
-    pub fn allows(&self, now: Instant, until: Instant) -> bool {
+    pub(super) fn allows(&self, now: Instant, until: Instant) -> bool {
         now < until && now <= until - self.right + Self::ALLOWANCE
     }
 }
 
 // Whatever the right, standbys can be told how long the address may outlive it.
 const _: () = assert!(
-    Lifeline::ALLOWANCE.as_millis() + Lifetime::LONGEST.worst().as_millis() <= Timing::LONGEST_BOUND.as_millis()
+    Lifeline::ALLOWANCE.as_millis() + Lifetime::LONGEST.worst().as_millis()
+        <= Timing::LONGEST_BOUND.as_millis()
 );
 
 #[cfg(test)]

@@ -35,13 +35,13 @@ use self::lifetime::Lifeline;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
 use crate::announce::{Announcements, Pace, PaceError};
+use crate::clock;
 use crate::config::Config;
 use crate::etcd::{self, Etcd};
 use crate::link::OpenError;
 use crate::observe::status::Fence;
 use crate::observe::{feed, listen, snapshot};
 use crate::protocol::node::{Node, Settings};
-use crate::clock;
 
 /// Why an agent cannot run.
 #[derive(Debug, Error)]
@@ -70,7 +70,9 @@ pub enum RunError {
     #[error("cannot start a thread of the agent: {0}")]
     Thread(#[from] io::Error),
     /// The agent was told to stop and could not release everything in time.
-    #[error("not everything was released within {0:?}: another node takes over once this one's silence is over")]
+    #[error(
+        "not everything was released within {0:?}: another node takes over once this one's silence is over"
+    )]
     Unreleased(std::time::Duration),
     /// A second signal cut the release short.
     #[error("ended at once by a second signal: another node takes over once this one's silence is over")]
@@ -116,7 +118,8 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         counters,
     };
     let ended = start_core(core, inbox)?;
-    let side = side::Side { feed, news, ended, listen: config.http.listen, runtime_dir: config.runtime_dir.clone() };
+    let side =
+        side::Side { feed, news, ended, listen: config.http.listen, runtime_dir: config.runtime_dir.clone() };
     current_thread()?.block_on(side.run())
 }
 
@@ -140,13 +143,15 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
 fn etcd_settings(config: &Config) -> Result<etcd::Settings, RunError> {
     let given = &config.etcd;
     let mut settings = etcd::Settings::new(given.endpoints.clone(), config.key_prefix());
-    settings.tls = given.ca_file.clone().map(|ca| etcd::Tls {
-        ca,
-        identity: given.cert_file.clone().zip(given.key_file.clone()),
-    });
+    settings.tls = given
+        .ca_file
+        .clone()
+        .map(|ca| etcd::Tls { ca, identity: given.cert_file.clone().zip(given.key_file.clone()) });
     if let (Some(name), Some(file)) = (&given.username, &given.password_file) {
-        let password = std::fs::read_to_string(file)
-            .map_err(|source| RunError::Etcd { what: format!("reading the password in {}", file.display()), source })?;
+        let password = std::fs::read_to_string(file).map_err(|source| RunError::Etcd {
+            what: format!("reading the password in {}", file.display()),
+            source,
+        })?;
         let password = password.trim_end_matches(['\r', '\n']).to_owned();
         settings.user = Some(etcd::User { name: name.clone(), password });
     }

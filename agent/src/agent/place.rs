@@ -99,7 +99,9 @@ impl Place {
         match link {
             Err(error) => Some(error.to_string().into()),
             Ok(link) if !link.up => Some(format!("link {} is down", self.link).into()),
-            Ok(link) if link.mac.is_none() => Some(format!("link {} has no Ethernet address", self.link).into()),
+            Ok(link) if link.mac.is_none() => {
+                Some(format!("link {} has no Ethernet address", self.link).into())
+            }
             Ok(_) => self.excuse.as_ref().map(|(reason, _)| Arc::clone(reason)),
         }
     }

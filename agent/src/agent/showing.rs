@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::etcd::{Etcd, EndpointStatus};
+use crate::etcd::{EndpointStatus, Etcd};
 use crate::observe::status::{Fence, SessionState};
 use crate::observe::{Publisher, Snapshot, snapshot};
 use crate::protocol::node::{PeerLook, Standing, VipLook};
 use crate::protocol::{Instant, Node, Revision, Timing};
 
 /// Publishes snapshots of the core.
-pub struct Showing {
+pub(super) struct Showing {
     publisher: Publisher,
     facts: Facts,
     seen: Seen,
@@ -31,17 +31,17 @@ struct Seen {
 
 /// What does not change while the agent runs.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub(super) struct Facts {
     /// This node.
-    pub node: snapshot::Node,
+    pub(super) node: snapshot::Node,
     /// Its timing.
-    pub timing: Timing,
+    pub(super) timing: Timing,
     /// How long it may at worst go on answering after it sent a renewal.
-    pub bound: Duration,
+    pub(super) bound: Duration,
     /// The links of the VIPs, as the configuration names them.
-    pub links: BTreeMap<IpAddr, Arc<str>>,
+    pub(super) links: BTreeMap<IpAddr, Arc<str>>,
     /// What fences the VIPs.
-    pub fence: Fence,
+    pub(super) fence: Fence,
 }
 
 /// How old a snapshot may be: enough for eyes and scrapes, and little work with a thousand VIPs.
@@ -49,38 +49,38 @@ const EVERY: Duration = Duration::from_millis(100);
 
 impl Showing {
     /// Shows through `publisher`.
-    pub fn new(publisher: Publisher, facts: Facts) -> Self {
+    pub(super) fn new(publisher: Publisher, facts: Facts) -> Self {
         Self { publisher, facts, seen: Seen::default(), due: Instant::ZERO }
     }
 
     /// What there is to show before the core runs.
-    pub fn first(facts: &Facts, node: &Node, etcd: &Etcd) -> Snapshot {
+    pub(super) fn first(facts: &Facts, node: &Node, etcd: &Etcd) -> Snapshot {
         snapshot_of(facts, &Seen::default(), node, etcd)
     }
 
     /// The next snapshot is due at once.
-    pub fn soon(&mut self) {
+    pub(super) fn soon(&mut self) {
         self.due = Instant::ZERO;
     }
 
     /// How long until the next snapshot is due.
-    pub fn due_in(&self, now: Instant) -> Duration {
+    pub(super) fn due_in(&self, now: Instant) -> Duration {
         self.due.since(now)
     }
 
     /// What the VIPs that cannot be worn wait for.
-    pub fn waits(&mut self, waits: Vec<(IpAddr, Arc<str>)>) {
+    pub(super) fn waits(&mut self, waits: Vec<(IpAddr, Arc<str>)>) {
         self.seen.waits = waits.into_iter().collect();
         self.soon();
     }
 
     /// A revision of etcd's store was seen.
-    pub fn seen(&mut self, revision: Revision) {
+    pub(super) fn seen(&mut self, revision: Revision) {
         self.seen.revision = self.seen.revision.max(revision);
     }
 
     /// Shows the node, if that is due.
-    pub fn show(&mut self, now: Instant, node: &Node, etcd: &Etcd) {
+    pub(super) fn show(&mut self, now: Instant, node: &Node, etcd: &Etcd) {
         self.publisher.beat(now);
         if now < self.due {
             return;
@@ -106,32 +106,32 @@ fn snapshot_of(facts: &Facts, seen: &Seen, node: &Node, etcd: &Etcd) -> Snapshot
 }
 
 fn session(facts: &Facts, node: &Node, endpoints: &[EndpointStatus]) -> snapshot::Session {
-        let (state, id) = match node.standing() {
-            Standing::None => (SessionState::None, None),
-            Standing::Starting => (SessionState::Starting, None),
-            Standing::Resuming(session) => (SessionState::Starting, Some(session)),
-            Standing::Live(session) => (SessionState::Live, Some(session)),
-            Standing::InUse => (SessionState::Refused, None),
-            Standing::Ending(session) => (SessionState::Ended, Some(session)),
-            Standing::Ended => (SessionState::Ended, None),
-        };
-        let reason = match node.name_held_by() {
-            Some(machine) => Some(format!("the name {} is held by machine {machine}", facts.node.name).into()),
-            None => endpoints
-                .iter()
-                .find_map(|endpoint| endpoint.failure.as_ref())
-                .filter(|_| !endpoints.iter().any(|endpoint| endpoint.connected))
-                .map(|failure| failure.to_string().into()),
-        };
-        snapshot::Session {
-            state,
-            id,
-            right_until: Some(node.right()).filter(|right| *right > Instant::ZERO),
-            bound: facts.bound,
-            timing: facts.timing,
-            reason,
-        }
+    let (state, id) = match node.standing() {
+        Standing::None => (SessionState::None, None),
+        Standing::Starting => (SessionState::Starting, None),
+        Standing::Resuming(session) => (SessionState::Starting, Some(session)),
+        Standing::Live(session) => (SessionState::Live, Some(session)),
+        Standing::InUse => (SessionState::Refused, None),
+        Standing::Ending(session) => (SessionState::Ended, Some(session)),
+        Standing::Ended => (SessionState::Ended, None),
+    };
+    let reason = match node.name_held_by() {
+        Some(machine) => Some(format!("the name {} is held by machine {machine}", facts.node.name).into()),
+        None => endpoints
+            .iter()
+            .find_map(|endpoint| endpoint.failure.as_ref())
+            .filter(|_| !endpoints.iter().any(|endpoint| endpoint.connected))
+            .map(|failure| failure.to_string().into()),
+    };
+    snapshot::Session {
+        state,
+        id,
+        right_until: Some(node.right()).filter(|right| *right > Instant::ZERO),
+        bound: facts.bound,
+        timing: facts.timing,
+        reason,
     }
+}
 
 fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
     snapshot::Vip {

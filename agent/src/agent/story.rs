@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use crate::protocol::node::{Happening, How};
 
 /// Writes a happening to the log.
-pub fn tell(happening: &Happening) {
+pub(super) fn tell(happening: &Happening) {
     match happening {
         Happening::SessionStarted(session) => info!(session, "session started"),
         Happening::SessionResumed(session) => info!(session, "session of the previous agent resumed"),
@@ -24,10 +24,15 @@ pub fn tell(happening: &Happening) {
             }
             How::Resumed => info!(%vip, epoch, "owner: as before the agent's restart"),
         },
-        Happening::OwnerIs { vip, owner: Some(owner), epoch } => info!(%vip, epoch, %owner, "another node is owner"),
+        Happening::OwnerIs { vip, owner: Some(owner), epoch } => {
+            info!(%vip, epoch, %owner, "another node is owner")
+        }
         Happening::OwnerIs { vip, owner: None, epoch } => info!(%vip, epoch, "nobody is owner"),
         Happening::RightOver { vips } => {
-            warn!(vips, "right over: etcd did not acknowledge a renewal in time; no VIP is answered until it does");
+            warn!(
+                vips,
+                "right over: etcd did not acknowledge a renewal in time; no VIP is answered until it does"
+            );
         }
         Happening::RightBack { vips } => info!(vips, "right renewed: VIPs are answered again"),
         Happening::Released { vip, epoch } => info!(%vip, epoch, "released"),

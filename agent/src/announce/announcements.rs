@@ -17,6 +17,18 @@ pub trait Outlet {
     fn send(&mut self, frames: &Frames) -> Result<(), AnnounceError>;
 }
 
+/// What came of a call of [`Announcements::poll`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// How many VIPs were announced.
+    pub sent: u64,
+    /// How many could not be and are tried again.
+    pub failed: u64,
+    /// When the next announcement is due. Nothing, if none is or the right is over: ask again after a start or a
+    /// renewal.
+    pub next: Option<Instant>,
+}
+
 /// Announces the VIPs that are started, each by its own schedule, on the links that are attached.
 pub struct Announcements<O = Announcer> {
     pace: Pace,
@@ -72,19 +84,19 @@ impl<O: Outlet> Announcements<O> {
         }
     }
 
-    /// Sends what is due, unless the right, which lasts `until`, is over (I2), and says when the next announcement is
-    /// due. Nothing, if none is or the right is over: ask again after a start or a renewal.
+    /// Sends what is due, unless the right, which lasts `until`, is over (I2).
     ///
     /// Takes the clock and not an instant: the process may stand still between two VIPs, for longer than the right lasts.
-    pub fn poll(&mut self, until: Instant, clock: impl Fn() -> Instant) -> Option<Instant> {
+    pub fn poll(&mut self, until: Instant, clock: impl Fn() -> Instant) -> Round {
+        let mut round = Round::default();
         for (name, link) in &mut self.links {
-            link.poll(name, until, &clock, &self.pace);
+            link.poll(name, until, &clock, &self.pace, &mut round);
         }
-        if clock() >= until {
-            return None;
+        if clock() < until {
+            let vips = self.links.values().flat_map(|link| link.vips.values());
+            round.next = vips.filter_map(|announced| announced.schedule.deadline()).min();
         }
-        let vips = self.links.values().flat_map(|link| link.vips.values());
-        vips.filter_map(|announced| announced.schedule.deadline()).min()
+        round
     }
 
     fn find(&mut self, vip: IpAddr) -> Option<&mut Announced> {
@@ -94,9 +106,16 @@ impl<O: Outlet> Announcements<O> {
 
 impl<O: Outlet> Link<O> {
     /// One VIP's failure leaves the others their turn (I8).
-    fn poll(&mut self, name: &str, until: Instant, clock: impl Fn() -> Instant, pace: &Pace) {
-        let mut sent = 0_usize;
-        let mut failed = 0_usize;
+    fn poll(
+        &mut self,
+        name: &str,
+        until: Instant,
+        clock: impl Fn() -> Instant,
+        pace: &Pace,
+        round: &mut Round,
+    ) {
+        let mut sent = 0;
+        let mut failed = 0;
         let mut last_error = None;
         for (vip, announced) in &mut self.vips {
             let now = clock();
@@ -119,6 +138,8 @@ impl<O: Outlet> Link<O> {
                 }
             }
         }
+        round.sent += sent;
+        round.failed += failed;
         match last_error {
             Some(error) if !self.failing => {
                 warn!(link = name, vips = failed, %error, "cannot announce; trying again");

@@ -11,7 +11,7 @@ mod announcer;
 mod frames;
 mod schedule;
 
-pub use announcements::{Announcements, Outlet, StartError};
+pub use announcements::{Announcements, Outlet, Round, StartError};
 pub use announcer::{AnnounceError, Announcer, OpenError};
 pub use frames::Frames;
 pub use schedule::{Pace, PaceError, Schedule};

@@ -57,19 +57,19 @@ fn three() -> (Announcements<Wire>, Wire) {
 #[test]
 fn what_is_started_is_sent_when_due_and_what_is_stopped_is_not() {
     let (mut announcements, wire) = three();
-    assert_eq!(announcements.poll(FOREVER, || at(0)), None);
+    assert_eq!(announcements.poll(FOREVER, || at(0)).next, None);
     announcements.start(vip(1), at(0)).unwrap();
     announcements.start(vip(2), at(50)).unwrap();
-    assert_eq!(announcements.poll(FOREVER, || at(50)), Some(at(100)));
+    assert_eq!(announcements.poll(FOREVER, || at(50)).next, Some(at(100)));
     assert_eq!(wire.take(), [frames(vip(1)), frames(vip(2))]);
 
-    assert_eq!(announcements.poll(FOREVER, || at(99)), Some(at(100)));
+    assert_eq!(announcements.poll(FOREVER, || at(99)).next, Some(at(100)));
     assert_eq!(wire.take(), []);
-    assert_eq!(announcements.poll(FOREVER, || at(100)), Some(at(150)));
+    assert_eq!(announcements.poll(FOREVER, || at(100)).next, Some(at(150)));
     assert_eq!(wire.take(), [frames(vip(1))]);
 
     announcements.stop(vip(2));
-    assert_eq!(announcements.poll(FOREVER, || at(5000)), Some(at(6000)));
+    assert_eq!(announcements.poll(FOREVER, || at(5000)).next, Some(at(6000)));
     assert_eq!(wire.take(), [frames(vip(1))]);
 }
 
@@ -77,9 +77,9 @@ fn what_is_started_is_sent_when_due_and_what_is_stopped_is_not() {
 fn nothing_is_sent_past_the_right_and_a_renewal_goes_on() {
     let (mut announcements, wire) = three();
     announcements.start(vip(1), at(0)).unwrap();
-    assert_eq!(announcements.poll(at(10), || at(10)), None);
+    assert_eq!(announcements.poll(at(10), || at(10)).next, None);
     assert_eq!(wire.take(), []);
-    assert_eq!(announcements.poll(at(20), || at(10)), Some(at(100)));
+    assert_eq!(announcements.poll(at(20), || at(10)).next, Some(at(100)));
     assert_eq!(wire.take(), [frames(vip(1))]);
 }
 
@@ -105,10 +105,10 @@ fn a_vip_that_is_not_taken_is_tried_again_and_holds_up_no_other() {
         announcements.start(vip(last), at(0)).unwrap();
     }
     wire.refused.borrow_mut().push(frames(vip(2)));
-    assert_eq!(announcements.poll(FOREVER, || at(0)), Some(at(5)));
+    assert_eq!(announcements.poll(FOREVER, || at(0)).next, Some(at(5)));
     assert_eq!(wire.take(), [frames(vip(1)), frames(vip(3))]);
     wire.refused.take();
-    assert_eq!(announcements.poll(FOREVER, || at(5)), Some(at(100)));
+    assert_eq!(announcements.poll(FOREVER, || at(5)).next, Some(at(100)));
     assert_eq!(wire.take(), [frames(vip(2))]);
 }
 
@@ -118,13 +118,13 @@ fn a_link_that_is_detached_or_attached_anew_announces_nothing_by_itself() {
     announcements.start(vip(1), at(0)).unwrap();
     let moved = Frames::new(vip(1), Mac([2, 0, 0, 0, 0, 0x0c]), false);
     announcements.attach("lan0", wire.clone(), [(vip(1), moved.clone())]);
-    assert_eq!(announcements.poll(FOREVER, || at(0)), None);
+    assert_eq!(announcements.poll(FOREVER, || at(0)).next, None);
     announcements.start(vip(1), at(0)).unwrap();
-    assert_eq!(announcements.poll(FOREVER, || at(0)), Some(at(100)));
+    assert_eq!(announcements.poll(FOREVER, || at(0)).next, Some(at(100)));
     assert_eq!(wire.take(), [moved]);
 
     announcements.detach("lan0");
-    assert_eq!(announcements.poll(FOREVER, || at(9000)), None);
+    assert_eq!(announcements.poll(FOREVER, || at(9000)).next, None);
     assert_eq!(announcements.start(vip(1), at(0)), Err(StartError(vip(1))));
     assert_eq!(wire.take(), []);
 }
