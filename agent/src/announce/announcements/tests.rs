@@ -94,7 +94,7 @@ fn a_process_that_stands_still_between_two_vips_sends_no_more_of_them() {
         readings.set(readings.get() + 1);
         if readings.get() == 1 { at(0) } else { at(5000) }
     };
-    assert_eq!(announcements.poll(at(1000), stops_after_the_first), None);
+    assert_eq!(announcements.poll(at(1000), stops_after_the_first).next, None);
     assert_eq!(wire.take(), [frames(vip(1))]);
 }
 

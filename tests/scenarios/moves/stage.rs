@@ -1,0 +1,141 @@
+//! What nearly every scenario begins with: an etcd, some nodes, a client, and the records watched.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mantle::protocol::Instant;
+use mantle_tests::clock::{now, wait_for};
+use mantle_tests::probe::Probes;
+use mantle_tests::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
+
+/// For what surely happens soon, however busy the machine.
+pub const SOON: Duration = Duration::from_secs(15);
+
+pub const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 100));
+pub const VIP6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100));
+
+/// A host and the agent on it.
+pub struct Node {
+    pub host: Host,
+    pub agent: Process,
+}
+
+/// A lab with an etcd and nodes that compete for VIPs.
+pub struct Stage {
+    pub nodes: Vec<Node>,
+    pub client: Client,
+    pub history: History,
+    pub etcd: EtcdCluster,
+    pub vips: Vec<IpAddr>,
+    settings: String,
+    // Last, so that whatever runs in it ends before it.
+    pub lab: Lab,
+}
+
+/// How a stage is set.
+pub struct Setting<'a> {
+    pub members: usize,
+    pub nodes: &'a [&'a str],
+    pub vips: Vec<IpAddr>,
+    pub options: EtcdOptions,
+    /// More lines of the `MantleConfig`.
+    pub settings: &'a str,
+    pub interval: Duration,
+}
+
+impl Default for Setting<'_> {
+    fn default() -> Self {
+        Self {
+            members: 1,
+            nodes: &["a", "b"],
+            vips: vec![VIP],
+            options: EtcdOptions::default(),
+            settings: "",
+            interval: Client::INTERVAL,
+        }
+    }
+}
+
+impl Stage {
+    /// Sets the stage; the first node is owner of every VIP when this returns.
+    pub fn set(name: &str, setting: Setting<'_>) -> Self {
+        let mut stage = Self::empty(name, &setting);
+        for name in setting.nodes {
+            let since = now();
+            stage.add(name);
+            if stage.nodes.len() == 1 {
+                for vip in setting.vips.clone() {
+                    stage.client.wait_answered(vip, name, since, SOON);
+                }
+            }
+        }
+        for at in 0..stage.nodes.len() {
+            stage.wait_live(at);
+        }
+        stage
+    }
+
+    /// Sets the stage without a node on it.
+    pub fn empty(name: &str, setting: &Setting<'_>) -> Self {
+        let lab = Lab::new(name);
+        let etcd = lab.etcd(setting.members, setting.options.clone());
+        let history = lab.history(&etcd);
+        let client = lab.client_every(setting.interval, &setting.vips);
+        let settings = setting.settings.to_owned();
+        Self { nodes: Vec::new(), client, history, etcd, vips: setting.vips.clone(), settings, lab }
+    }
+
+    /// Adds a node and starts its agent.
+    pub fn add(&mut self, name: &str) -> usize {
+        let host = self.lab.host(name);
+        let agent = self.lab.agent(&host, &self.config());
+        self.nodes.push(Node { host, agent });
+        self.nodes.len() - 1
+    }
+
+    /// The config of every node.
+    pub fn config(&self) -> String {
+        let endpoints = self.etcd.endpoints();
+        let endpoints: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint:?}")).collect();
+        let mut config = format!(
+            "apiVersion: mantle/v1alpha1\nkind: MantleConfig\netcd: {{endpoints: [{}]}}\n{}\n",
+            endpoints.join(", "),
+            self.settings
+        );
+        for vip in &self.vips {
+            write!(config, "---\napiVersion: v1alpha1\nkind: Layer2VIPConfig\nname: \"{vip}\"\nlink: eth0\n").unwrap();
+        }
+        config
+    }
+
+    /// Starts a new agent on a node whose last one has ended.
+    pub fn restart(&mut self, at: usize) {
+        let config = self.config();
+        let node = &mut self.nodes[at];
+        node.agent = self.lab.agent(&node.host, &config);
+    }
+
+    /// Waits until an agent's session is live.
+    pub fn wait_live(&self, at: usize) {
+        let live = || self.status(at).filter(|status| status["session"]["state"] == "live");
+        wait_for(format!("a live session of {}", self.nodes[at].host.name()), SOON, live);
+    }
+
+    pub fn status(&self, at: usize) -> Option<serde_json::Value> {
+        self.lab.status(&self.nodes[at].host)
+    }
+
+    /// Waits until a node answers for every VIP.
+    pub fn wait_owner(&self, at: usize, since: Instant) {
+        for vip in &self.vips {
+            self.client.wait_answered(*vip, self.nodes[at].host.name(), since, SOON);
+        }
+    }
+
+    /// Ends the play: what the client saw, once the judge has found everything in order.
+    pub fn end(self) -> Probes {
+        self.lab.verdict(Some(&self.history)).assert_in_order();
+        self.client.stop()
+    }
+}
