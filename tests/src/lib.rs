@@ -13,6 +13,7 @@ pub mod judge;
 pub mod lab;
 pub mod probe;
 pub mod process;
+pub mod stage;
 pub mod switch;
 pub mod tap;
 

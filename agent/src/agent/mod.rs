@@ -129,7 +129,7 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
             name: config.node.clone(),
             cluster: config.cluster.as_str().into(),
             machine: settings.machine.as_str().into(),
-            agent_version: env!("CARGO_PKG_VERSION").into(),
+            agent_version: env!("CARGO_PKG_VERSION"),
             mode: Fence::Lifetime,
             started_at: clock::now(),
         },

@@ -92,13 +92,12 @@ fn machine(dir: &Path) -> Result<String, RuntimeDirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed("reading", &file)(error)),
     };
-    let drawn = match drawn {
-        Some(drawn) => drawn,
-        None => {
-            let drawn = read_trimmed("/proc/sys/kernel/random/uuid")?;
-            fs::write(&file, format!("{boot} {drawn}\n")).map_err(failed("writing", &file))?;
-            drawn
-        }
+    let drawn = if let Some(drawn) = drawn {
+        drawn
+    } else {
+        let drawn = read_trimmed("/proc/sys/kernel/random/uuid")?;
+        fs::write(&file, format!("{boot} {drawn}\n")).map_err(failed("writing", &file))?;
+        drawn
     };
     let id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     let id = if id.trim().is_empty() { "unknown" } else { id.trim() };

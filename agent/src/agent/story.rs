@@ -25,7 +25,7 @@ pub(super) fn tell(happening: &Happening) {
             How::Resumed => info!(%vip, epoch, "owner: as before the agent's restart"),
         },
         Happening::OwnerIs { vip, owner: Some(owner), epoch } => {
-            info!(%vip, epoch, %owner, "another node is owner")
+            info!(%vip, epoch, %owner, "another node is owner");
         }
         Happening::OwnerIs { vip, owner: None, epoch } => info!(%vip, epoch, "nobody is owner"),
         Happening::RightOver { vips } => {

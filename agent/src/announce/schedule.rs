@@ -69,8 +69,8 @@ impl Pace {
 }
 
 impl Default for Pace {
-    /// At once, soon again for what was lost while ports and queues settle, and over the 4 s in which RFC 5227 and RFC
-    /// 4861 space theirs; refreshed well within the 300 s after which switches forget a port.
+    /// At once; soon again, since a link just up swallows frames and reports success; over the 4 s in which RFC 5227 and
+    /// RFC 4861 space theirs; refreshed well within the 300 s after which switches forget a port.
     fn default() -> Self {
         Self {
             burst: [0, 20, 100, 500, 1000, 2000, 4000].map(Duration::from_millis).to_vec(),

@@ -38,7 +38,7 @@ enum Command {
         /// The form of a log line
         #[arg(long, value_enum, default_value_t)]
         log_format: LogFormat,
-        /// error, warn, info, debug, trace, or filters; MANTLE_LOG and then info if not given
+        /// error, warn, info, debug, trace, or filters; `MANTLE_LOG` and then info if not given
         #[arg(long)]
         log_level: Option<String>,
     },

@@ -1,6 +1,3 @@
 //! VIPs that move, by plan, by crash and by accident: each scenario a story of its own, judged by the wire.
 
-#![expect(clippy::unwrap_used, reason = "a scenario's own functions fail where they stand, like its tests")]
-
 mod planned;
-mod stage;

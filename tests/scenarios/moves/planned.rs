@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use mantle_tests::clock::now;
-
-use crate::stage::{SOON, Setting, Stage, VIP};
+use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 
 #[test]
 fn sigterm_of_the_owner_moves_the_vip_at_once() {

@@ -116,7 +116,7 @@ impl Node {
             }
             Event::Listed(revision, changes) => self.list(now, revision, changes),
             Event::Changed(changes) => self.changed(now, changes),
-            Event::Answered { request, sent, answer } => self.answered(now, &request, sent, answer),
+            Event::Answered { request, sent, answer } => self.answered(now, &request, sent, &answer),
             Event::Stop => self.stopping = true,
         }
         self.wake = Instant::from_boot(Duration::MAX);
@@ -210,17 +210,17 @@ impl Node {
         }
     }
 
-    fn answered(&mut self, now: Instant, request: &Request, sent: Instant, answer: Answer) {
+    fn answered(&mut self, now: Instant, request: &Request, sent: Instant, answer: &Answer) {
         let current = request.session == self.own.live();
-        match &answer {
+        match answer {
             Answer::Done(revision) => self.done(now, &request.txn, *revision),
             Answer::Refused { found, .. } => self.changed(now, found.clone()),
             Answer::Failed | Answer::Unknown => {}
         }
-        self.session_answered(now, request, sent, &answer);
+        self.session_answered(now, request, sent, answer);
         // Answers of an older session change nothing but the view (I6).
         if current {
-            self.vips_answered(now, request, &answer);
+            self.vips_answered(now, request, answer);
         }
     }
 

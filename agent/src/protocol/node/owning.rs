@@ -42,9 +42,9 @@ impl Node {
             }
             if mine {
                 if vip.leaving {
-                    releases.push(ip)
+                    releases.push(ip);
                 } else {
-                    claims.push(ip)
+                    claims.push(ip);
                 }
                 continue;
             }

@@ -116,7 +116,7 @@ impl Node {
             Standing::None | Standing::InUse if self.stopping => self.end_without_session(),
             Standing::None | Standing::InUse => self.seek_session(now),
             Standing::Live(session) if self.stopping && self.has_left(session) => {
-                self.end_session(now, session)
+                self.end_session(now, session);
             }
             Standing::Live(session) => self.renew_when_due(now, session),
             Standing::Starting | Standing::Resuming(_) | Standing::Ending(_) | Standing::Ended => {}

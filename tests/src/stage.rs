@@ -4,43 +4,57 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::clock::{now, wait_for};
+use crate::probe::Probes;
+use crate::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
 use mantle::protocol::Instant;
-use mantle_tests::clock::{now, wait_for};
-use mantle_tests::probe::Probes;
-use mantle_tests::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
 
 /// For what surely happens soon, however busy the machine.
 pub const SOON: Duration = Duration::from_secs(15);
 
+/// A VIP on the public switch.
 pub const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 100));
+/// An IPv6 VIP there.
 pub const VIP6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100));
 
 /// A host and the agent on it.
 pub struct Node {
+    /// The host.
     pub host: Host,
+    /// Its agent, as it was last started.
     pub agent: Process,
 }
 
 /// A lab with an etcd and nodes that compete for VIPs.
 pub struct Stage {
+    /// The nodes, in the order they were added.
     pub nodes: Vec<Node>,
+    /// What probes every VIP.
     pub client: Client,
+    /// What watches the records.
     pub history: History,
+    /// The etcd they compete through.
     pub etcd: EtcdCluster,
+    /// The VIPs.
     pub vips: Vec<IpAddr>,
     settings: String,
-    // Last, so that whatever runs in it ends before it.
+    /// The lab. Last, so that whatever runs in it ends before it.
     pub lab: Lab,
 }
 
 /// How a stage is set.
 pub struct Setting<'a> {
+    /// How many members the etcd has.
     pub members: usize,
+    /// The nodes' names; the first becomes owner.
     pub nodes: &'a [&'a str],
+    /// The VIPs.
     pub vips: Vec<IpAddr>,
+    /// How etcd is set up.
     pub options: EtcdOptions,
     /// More lines of the `MantleConfig`.
     pub settings: &'a str,
+    /// How often the client probes each VIP.
     pub interval: Duration,
 }
 
@@ -104,7 +118,11 @@ impl Stage {
             self.settings
         );
         for vip in &self.vips {
-            write!(config, "---\napiVersion: v1alpha1\nkind: Layer2VIPConfig\nname: \"{vip}\"\nlink: eth0\n").unwrap();
+            let written = write!(
+                config,
+                "---\napiVersion: v1alpha1\nkind: Layer2VIPConfig\nname: \"{vip}\"\nlink: eth0\n"
+            );
+            written.expect("a string takes all that is written");
         }
         config
     }
@@ -122,6 +140,7 @@ impl Stage {
         wait_for(format!("a live session of {}", self.nodes[at].host.name()), SOON, live);
     }
 
+    /// What the agent on a node says of itself, if it runs.
     pub fn status(&self, at: usize) -> Option<serde_json::Value> {
         self.lab.status(&self.nodes[at].host)
     }
