@@ -2,6 +2,7 @@
 //! compile the same crates once more.
 
 use std::env;
+use std::ffi::OsStr;
 use std::process::Command;
 
 use crate::place::Place;
@@ -37,7 +38,17 @@ impl Profile {
 pub(crate) fn cargo(task: &str, profile: Profile) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(Place::workspace()).args([task, "--workspace"]).args(profile.flag());
+    for (name, _) in env::vars_os().filter(|(name, _)| describes_a_package(name)) {
+        cargo.env_remove(name);
+    }
     cargo
+}
+
+/// `cargo run` describes xtask's package in the environment. ring's build script watches those very variables: handed
+/// on, they would have ring and all that needs it built anew whenever a build by xtask follows one by hand.
+fn describes_a_package(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"CARGO_PKG_") || name.starts_with(b"CARGO_MANIFEST_")
 }
 
 /// Builds every program.

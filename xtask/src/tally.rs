@@ -48,7 +48,7 @@ mod tests {
         for line in [
             "running 3 tests",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s",
-            "test tally::counts_7 passed; 9 failed ... ok",
+            "test says: 7 passed; 9 failed",
             "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
         ] {
             tally.read(line);
