@@ -73,8 +73,8 @@ impl Default for Setting<'_> {
 
 impl Stage {
     /// Sets the stage; the first node is owner of every VIP when this returns.
-    pub fn set(name: &str, setting: Setting<'_>) -> Self {
-        let mut stage = Self::empty(name, &setting);
+    pub fn set(name: &str, setting: &Setting<'_>) -> Self {
+        let mut stage = Self::empty(name, setting);
         for name in setting.nodes {
             let since = now();
             stage.add(name);

@@ -299,7 +299,7 @@ impl Hands {
         self.announcements.attach(link, announcer, frames);
         self.attached.insert(Arc::clone(link), (index, mac));
         for ip in vips {
-            let worn = self.places.get(&ip).is_some_and(super::place::Place::is_worn);
+            let worn = self.places.get(&ip).is_some_and(Place::is_worn);
             if worn && let Err(error) = self.announcements.start(ip, now) {
                 tracing::error!("{error}");
             }

@@ -7,7 +7,7 @@ use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 
 #[test]
 fn sigterm_of_the_owner_moves_the_vip_at_once() {
-    let mut stage = Stage::set("sigterm", Setting::default());
+    let mut stage = Stage::set("sigterm", &Setting::default());
     let stopped = now();
     assert!(stage.nodes[0].agent.stop(SOON).success());
     stage.wait_owner(1, stopped);
