@@ -6,8 +6,8 @@
 //! | `mantle-hands` | addresses and announcements | netlink, the clock |
 //! | main | signals, HTTP, the control socket, systemd | clients |
 //!
-//! They share nothing but channels. A panic in any of them ends the process (`panic = "abort"`): the fences hold without
-//! it, and the next agent resumes the session.
+//! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
+//! agent resumes the session.
 
 mod core;
 mod hands;
@@ -81,6 +81,7 @@ pub enum RunError {
 
 /// Runs the agent until a signal ends it.
 pub fn run(config: &Config) -> Result<(), RunError> {
+    end_on_panic();
     let runtime_dir = RuntimeDir::lock(&config.runtime_dir)?;
     let etcd = Etcd::new(etcd_settings(config)?);
     let lifeline = Lifeline::covering(config.timing.right);
@@ -121,6 +122,15 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let side =
         side::Side { feed, news, ended, listen: config.http.listen, runtime_dir: config.runtime_dir.clone() };
     current_thread()?.block_on(side.run())
+}
+
+/// A thread that panics takes the process with it: half an agent is worse than none.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>) -> Facts {
