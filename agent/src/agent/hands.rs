@@ -30,6 +30,9 @@ use crate::wire::Mac;
 /// No deadline: some other event comes first.
 const NEVER: Instant = Instant::from_boot(Duration::MAX);
 
+/// How often the removal of what an earlier agent left is tried.
+const STRAY_RETRY: Duration = Duration::from_secs(1);
+
 /// What the core wants of the hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -43,6 +46,9 @@ pub(super) enum Order {
 pub(super) struct Hands {
     links: Links,
     announcements: Announcements,
+    /// Addresses that no VIP of the config accounts for and that could not be removed yet.
+    strays: Vec<(u32, IpAddr)>,
+    strays_due: Instant,
     /// The links that are announced on, by the configuration's names, and what their frames were built for.
     attached: BTreeMap<Arc<str>, (u32, Mac)>,
     places: BTreeMap<IpAddr, Place>,
@@ -75,6 +81,8 @@ impl Hands {
         let mut hands = Self {
             links,
             announcements,
+            strays: Vec::new(),
+            strays_due: Instant::ZERO,
             attached: BTreeMap::new(),
             places,
             right: Instant::ZERO,
@@ -116,7 +124,6 @@ impl Hands {
     }
 
     fn find_leftovers(&mut self) -> Result<(), OpenError> {
-        let mut strays = Vec::new();
         let mut found = BTreeSet::new();
         for (index, ip) in self.links.leftovers()? {
             let rightful = self.places.get(&ip).is_some_and(|place| {
@@ -127,19 +134,36 @@ impl Hands {
                     place.stands_on = Some(index);
                     found.insert(ip);
                 }
-                _ => strays.push((index, ip)),
+                _ => self.strays.push((index, ip)),
             }
         }
-        for ((_, ip), removed) in strays.iter().zip(self.links.remove_all(&strays)) {
+        self.remove_strays(clock::now());
+        found.extend(self.strays.iter().map(|(_, ip)| *ip));
+        self.tell(Event::Found(found));
+        Ok(())
+    }
+
+    fn remove_strays(&mut self, now: Instant) {
+        if self.strays.is_empty() || now < self.strays_due {
+            return;
+        }
+        self.strays_due = now + STRAY_RETRY;
+        let removed = self.links.remove_all(&self.strays);
+        for ((index, ip), removed) in std::mem::take(&mut self.strays).into_iter().zip(removed) {
             match removed {
-                Ok(()) => tracing::info!(vip = %ip, "removed what an earlier agent left"),
+                Ok(()) => {
+                    tracing::info!(vip = %ip, "removed what an earlier agent left");
+                    // A VIP of the config has an order of its own, whose confirmation is another.
+                    if !self.places.contains_key(&ip) {
+                        self.tell(Event::Stood(ip, Stance::Off));
+                    }
+                }
                 Err(error) => {
                     tracing::error!("what an earlier agent left stays until its lifetime ends: {error}");
+                    self.strays.push((index, ip));
                 }
             }
         }
-        self.tell(Event::Found(found));
-        Ok(())
     }
 
     fn take(&mut self, order: Order) {
@@ -180,6 +204,7 @@ impl Hands {
 
     /// Does the difference between what is ordered and what stands: first what is to be given up.
     fn settle(&mut self, now: Instant) {
+        self.remove_strays(now);
         self.give_up(now);
         self.take_up(now);
     }
@@ -308,7 +333,8 @@ impl Hands {
 
     fn next_retry(&self, now: Instant) -> Instant {
         let retries = self.places.values().filter_map(|place| place.next_retry(now));
-        retries.min().unwrap_or(NEVER)
+        let strays = (!self.strays.is_empty()).then_some(self.strays_due);
+        retries.chain(strays).min().unwrap_or(NEVER)
     }
 
     /// Tells the core which VIPs could be worn, and what the others wait for, if that has changed.

@@ -18,6 +18,7 @@
 //! counted from before they were sent (I3).
 
 mod event;
+mod inherited;
 mod look;
 mod owning;
 mod peers;
@@ -123,6 +124,7 @@ impl Node {
         self.move_vips(now);
         self.keep_session(now);
         self.stand(now);
+        self.forget_inherited();
         if std::mem::take(&mut self.sessions_changed) {
             self.forget_sessions();
         }
@@ -147,6 +149,10 @@ impl Node {
     fn found(&mut self, vips: &BTreeSet<IpAddr>) {
         for (ip, vip) in &mut self.vips {
             vip.found(vips.contains(ip));
+        }
+        // What stands though the config knows nothing of it could not be taken off yet.
+        for ip in vips {
+            self.vips.entry(*ip).or_default();
         }
     }
 
@@ -205,6 +211,7 @@ impl Node {
             }
             Key::Vip(ip) => {
                 let (ip, entry) = (*ip, entry.cloned());
+                self.inherit(now, ip, entry.as_ref());
                 self.record_is(now, ip, entry.as_ref());
             }
         }

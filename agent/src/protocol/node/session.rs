@@ -282,7 +282,7 @@ impl Node {
             (Standing::Resuming(session), Purpose::Resume, Answer::Done(_)) => {
                 self.go_live(now, session, sent);
                 self.tell(Happening::SessionResumed(session));
-                self.resume_vips(session);
+                self.resume_vips(now, session);
             }
             (Standing::Starting, Purpose::Start, _) | (Standing::Resuming(_), Purpose::Resume, _) => {
                 self.own.standing = Standing::None;
@@ -356,7 +356,7 @@ impl Node {
 
     /// What a resumed session owns and still stands goes on; what does not stand may be under a release that a
     /// predecessor sent, so it is armed only once its record has changed.
-    fn resume_vips(&mut self, session: Revision) {
+    fn resume_vips(&mut self, now: Instant, session: Revision) {
         let mut resumed = Vec::new();
         for (ip, vip) in &mut self.vips {
             if !vip.names(&self.settings.name, session) {
@@ -370,5 +370,6 @@ impl Node {
         for happening in resumed {
             self.tell(happening);
         }
+        self.inherit_all(now, session);
     }
 }
