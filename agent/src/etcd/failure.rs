@@ -175,6 +175,11 @@ impl Cause {
         )
     }
 
+    /// Whether it lasts until somebody mends it.
+    pub(super) fn lasts(&self) -> bool {
+        self.pace() == Pace::SLOW
+    }
+
     /// How soon it is worth to try again.
     pub(super) fn pace(&self) -> Pace {
         match self {

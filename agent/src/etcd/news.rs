@@ -34,7 +34,8 @@ pub enum StoreEvent {
         /// Its mod revision.
         revision: Revision,
     },
-    /// No news come in until the next `Listed`. Told once, with the first reason.
+    /// No news come in until the next `Listed`. Told with the first reason, and once more with the first that lasts until
+    /// somebody mends it.
     Lost(Loss),
 }
 
@@ -76,4 +77,15 @@ pub enum Loss {
     /// Somebody asked for a new list.
     #[error("a new list was asked for")]
     Asked,
+}
+
+impl Loss {
+    /// Whether it lasts until somebody mends it.
+    pub(super) fn lasts(&self) -> bool {
+        match self {
+            Self::Failed(failure) => failure.cause.lasts(),
+            Self::NoEndpoint => true,
+            Self::Cancelled { .. } | Self::Compacted { .. } | Self::Silent { .. } | Self::Asked => false,
+        }
+    }
 }

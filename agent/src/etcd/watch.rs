@@ -45,14 +45,25 @@ struct Follower {
     etcd: Etcd,
     events: UnboundedSender<StoreEvent>,
     foreign: HashMap<String, Revision>,
-    lost: bool,
+    told: Told,
+}
+
+/// What was told of the loss that lasts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// There is none.
+    Nothing,
+    /// A reason that may pass by itself.
+    Passing,
+    /// One that lasts until somebody mends it.
+    Lasting,
 }
 
 impl Etcd {
     /// Tells `events` what our keys are and how they change, until nobody listens any more.
     pub async fn follow(self, events: UnboundedSender<StoreEvent>) {
         let listeners = events.clone();
-        let follower = Follower { etcd: self, events, foreign: HashMap::new(), lost: false };
+        let follower = Follower { etcd: self, events, foreign: HashMap::new(), told: Told::Nothing };
         tokio::select! {
             () = follower.run() => {}
             () = listeners.closed() => {}
@@ -120,7 +131,7 @@ impl Follower {
 
         let changes = self.changes(&listing.stored);
         self.tell(StoreEvent::Listed { revision: shown, changes });
-        self.lost = false;
+        self.told = Told::Nothing;
         Ok(Watching { number, connection, stream, shown })
     }
 
@@ -220,8 +231,11 @@ impl Follower {
         self.tell(StoreEvent::Foreign { key, revision });
     }
 
+    /// Tells the first reason, and the first that a person has to mend: a busy network must not hide a wrong password.
     fn lose(&mut self, loss: Loss) {
-        if !std::mem::replace(&mut self.lost, true) {
+        let telling = if loss.lasts() { Told::Lasting } else { Told::Passing };
+        if telling > self.told {
+            self.told = telling;
             self.tell(StoreEvent::Lost(loss));
         }
     }

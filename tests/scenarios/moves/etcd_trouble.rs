@@ -8,7 +8,7 @@ use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::{PREFIX, PRIVATE_LINK, PUBLIC_LINK};
 use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 
-use super::seen::{get, metric};
+use super::seen::get;
 
 /// What a session declares with the default timing where nothing but the address's lifetime fences.
 const BOUND: Duration = Duration::from_millis(2150);
@@ -124,13 +124,12 @@ fn an_agent_keeps_trying_an_etcd_that_is_not_there_yet() {
     let mut stage = Stage::empty("etcd-later", &Setting::default());
     stage.etcd.stop(0);
     stage.add("a");
-    let endpoint = &stage.etcd.endpoints()[0];
+    let endpoint = stage.etcd.endpoints().remove(0);
     let status = stage.wait_status(0, "why there is no session", |status| {
-        !status["etcd"]["endpoints"][0]["last_error"].is_null()
+        let reason = status["session"]["reason"].as_str().unwrap_or_default();
+        reason.contains(&endpoint) && reason.contains("connection refused")
     });
     assert_ne!(status["session"]["state"], "live");
-    let reason = status["session"]["reason"].as_str().unwrap();
-    assert!(reason.contains(endpoint) && reason.contains("connection refused"), "{reason}");
     assert_eq!(get(&stage.nodes[0].host, "/healthz").0, 200, "a missing etcd is no reason to be restarted");
     assert_eq!(get(&stage.nodes[0].host, "/readyz").0, 503);
     // Long enough for a try that comes ever more seldom to come too seldom.
@@ -145,7 +144,7 @@ fn an_agent_keeps_trying_an_etcd_that_is_not_there_yet() {
 
 #[test]
 fn compaction_disturbs_nobody_and_a_standby_that_missed_it_still_takes_over() {
-    let mut stage = Stage::set("compaction", &Setting::default());
+    let stage = Stage::set("compaction", &Setting::default());
     let begun = now();
     for _ in 0..3 {
         stage.etcd.compact();
@@ -160,23 +159,16 @@ fn compaction_disturbs_nobody_and_a_standby_that_missed_it_still_takes_over() {
     stage.wait_status(1, "etcd again", |status| {
         status["etcd"]["connected"] == true && status["session"]["right_left_ms"] != 0
     });
-    let stopped = now();
-    assert!(stage.nodes[0].agent.stop(SOON).success());
-    stage.wait_owner(1, stopped);
-    let probes = stage.end();
-    assert_eq!(probes.of(VIP).lost_in(begun..stopped), 0);
+    stage.end_with_a_move_and_no_break_before(begun);
 }
 
 #[test]
 fn a_frozen_member_silences_nobody() {
     let mut stage = with_three_members("frozen-member");
-    let restarts = |stage: &Stage| -> f64 {
-        stage.nodes.iter().map(|node| metric(&node.host, "mantle_watch_restarts_total")).sum()
-    };
-    let before = restarts(&stage);
     for member in 0..3 {
         stage.etcd.freeze(member);
-        // Long enough for a watch at that member to be missed, and for a standby that heard nothing to step forward.
+        // Long enough for a watch at that member to be missed, and for a standby that heard nothing to step forward. One of
+        // the members is the leader, and a vote on a busy machine takes seconds.
         sleep(Duration::from_secs(5));
         stage.client.wait_answerer(VIP, now(), SOON);
         if member < 2 {
@@ -184,7 +176,6 @@ fn a_frozen_member_silences_nobody() {
             stage.etcd.wait_healthy(member);
         }
     }
-    assert!(restarts(&stage) > before, "no agent watched any of the members");
     let owner = stage.client.wait_answerer(VIP, now(), SOON);
     let (from, to) = if owner == "a" { (0, 1) } else { (1, 0) };
     let stopped = now();
@@ -210,22 +201,19 @@ fn an_owner_whose_session_was_deleted_drops_the_vip_and_claims_it_anew() {
 
 #[test]
 fn a_standby_whose_session_was_deleted_is_back_in_time() {
-    let mut stage = Stage::set("standby-deleted", &Setting::default());
+    let stage = Stage::set("standby-deleted", &Setting::default());
     let id = stage.status(1).unwrap()["session"]["id"].clone();
     let deleted = now();
     stage.etcd.delete(&format!("{PREFIX}/node/b"));
     stage.wait_status(1, "a new session", |status| {
         status["session"]["state"] == "live" && status["session"]["id"] != id
     });
-    let stopped = now();
-    stage.nodes[0].agent.stop(SOON);
-    stage.wait_owner(1, stopped);
-    assert_eq!(stage.end().of(VIP).lost_in(deleted..stopped), 0);
+    stage.end_with_a_move_and_no_break_before(deleted);
 }
 
 #[test]
 fn a_record_deleted_by_hand_is_mended_by_its_owner() {
-    let mut stage = Stage::set("record-deleted", &Setting::default());
+    let stage = Stage::set("record-deleted", &Setting::default());
     let record = format!("{PREFIX}/vip/{VIP}");
     let deleted = now();
     stage.etcd.delete(&record);
@@ -233,35 +221,37 @@ fn a_record_deleted_by_hand_is_mended_by_its_owner() {
         stage.etcd.list(&record).iter().any(|kv| kv.value_str().unwrap().contains("\"a\"")).then_some(())
     });
     sleep(BOUND);
-    let stopped = now();
-    stage.nodes[0].agent.stop(SOON);
-    stage.wait_owner(1, stopped);
-    let probes = stage.end();
-    assert_eq!(probes.of(VIP).lost_in(deleted..stopped), 0);
+    stage.end_with_a_move_and_no_break_before(deleted);
 }
 
-#[test]
-fn a_record_that_a_hand_released_is_claimed_again() {
-    let stage = Stage::set("record-released", &Setting::default());
-    stage.etcd.put(&format!("{PREFIX}/vip/{VIP}"), r#"{"owner":null}"#);
-    stage.wait_status(0, "an owner", |status| !status["vips"][0]["owner"].is_null());
-    stage.client.wait_answerer(VIP, now(), SOON);
-    // No verdict: what a hand wrote here is what the owner itself writes once it is silent, so whoever claims next may do
-    // so a moment before the owner learns of it. Only the hand could have waited.
-}
-
-#[test]
-fn a_record_that_a_hand_gave_to_nobody_known_is_taken_from_him() {
-    let stage = Stage::set("record-given", &Setting::default());
-    let given = r#"{"owner":{"node":"ghost","session":1,"bound_ms":1000}}"#;
-    stage.etcd.put(&format!("{PREFIX}/vip/{VIP}"), given);
+/// Puts a record in good form that no agent wrote, and waits until one node answers as the record of then says. The owner of
+/// before answers against the record until it has heard of it, so the judge cannot go by the records here.
+fn settled_after_a_forged_record(name: &str, record: &str) -> Stage {
+    let stage = Stage::set(name, &Setting::default());
+    stage.etcd.put(&format!("{PREFIX}/vip/{VIP}"), record);
     for at in 0..2 {
         stage.wait_status(at, "an owner who lives", |status| {
             ["a", "b"].iter().any(|name| status["vips"][0]["owner"] == *name)
         });
     }
-    stage.client.wait_answerer(VIP, now(), SOON);
-    // A hand compares nothing, so the owner learns of it only afterwards: the record says nothing about the frames in
-    // between, and the wire alone is the judge.
+    let owner = stage.status(0).unwrap()["vips"][0]["owner"].as_str().unwrap().to_owned();
+    let settled = stage.client.wait_answered(VIP, &owner, now(), SOON);
+    sleep(BOUND);
+    let probes = stage.client.so_far();
+    assert!(probes.of(VIP).runs().iter().all(|run| run.node == owner || run.last < settled));
+    assert_eq!(probes.of(VIP).last_answered_by(), Some(owner.as_str()));
+    stage
+}
+
+#[test]
+fn a_record_that_a_hand_released_is_claimed_again() {
+    // A forged release is as good as the owner's own, and others may be faster to claim than the owner to hear of it.
+    settled_after_a_forged_record("record-released", r#"{"owner":null}"#);
+}
+
+#[test]
+fn a_record_that_a_hand_gave_to_nobody_known_is_taken_from_him() {
+    let given = r#"{"owner":{"node":"ghost","session":1,"bound_ms":1000}}"#;
+    let stage = settled_after_a_forged_record("record-given", given);
     stage.lab.verdict(None).assert_in_order();
 }

@@ -21,14 +21,6 @@ fn wait_garbage(stage: &Stage, at: usize, least: f64) {
     wait_for("the garbage in the metrics", SOON, || (garbage_seen(stage, at) >= least).then_some(()));
 }
 
-/// Stops a, and b takes the VIP, which was answered without a break until then.
-fn moves_on_without_a_break(mut stage: Stage, since: mantle::protocol::Instant) {
-    let stopped = now();
-    assert!(stage.nodes[0].agent.stop(SOON).success());
-    stage.wait_owner(1, stopped);
-    assert_eq!(stage.end().of(VIP).lost_in(since..stopped), 0);
-}
-
 #[test]
 fn foreign_keys_are_reported_and_ignored() {
     let stage = Stage::set("foreign-keys", &Setting::default());
@@ -44,7 +36,7 @@ fn foreign_keys_are_reported_and_ignored() {
     for key in foreign {
         stage.etcd.delete(&format!("{PREFIX}/{key}"));
     }
-    moves_on_without_a_break(stage, begun);
+    stage.end_with_a_move_and_no_break_before(begun);
 }
 
 #[test]
@@ -56,7 +48,7 @@ fn garbage_in_a_standbys_session_is_reported_and_written_over() {
     stage.nodes[0].agent.wait_for_log("node/b", SOON);
     let peer_is_back = |status: &serde_json::Value| status["peers"][0]["node"] == "b";
     stage.wait_status(0, "b's session again", peer_is_back);
-    moves_on_without_a_break(stage, begun);
+    stage.end_with_a_move_and_no_break_before(begun);
 }
 
 #[test]
@@ -67,7 +59,7 @@ fn garbage_in_the_owners_session_is_reported_and_written_over() {
     wait_garbage(&stage, 1, 1.0);
     // Longer than a standby waits for an owner whom it takes for silent.
     sleep(Duration::from_secs(3));
-    moves_on_without_a_break(stage, begun);
+    stage.end_with_a_move_and_no_break_before(begun);
 }
 
 #[test]
@@ -83,7 +75,7 @@ fn garbage_in_a_record_is_reported_and_mended() {
     wait_for("a record that names a", SOON, || {
         stage.etcd.list(&key).iter().any(|kv| kv.value_str().unwrap().contains("\"a\"")).then_some(())
     });
-    moves_on_without_a_break(stage, begun);
+    stage.end_with_a_move_and_no_break_before(begun);
 }
 
 #[test]

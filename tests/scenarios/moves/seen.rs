@@ -37,9 +37,10 @@ fn owner_and_standby_show_their_part_over_http() {
     let mut stage = Stage::set("http", &Setting::default());
     for (at, owns) in [(0, true), (1, false)] {
         let shows = |status: &serde_json::Value| {
-            status["vips"][0]["owner"] == "a" && status["vips"][0]["ready"] == true
+            let (vip, peer) = (&status["vips"][0], &status["peers"][0]);
+            vip["owner"] == "a" && vip["ready"] == true && peer["live"] == true
         };
-        let by_command = stage.wait_status(at, "owner a, and ready", shows);
+        let by_command = stage.wait_status(at, "owner a, and a live peer", shows);
         let host = &stage.nodes[at].host;
 
         assert_eq!(get(host, "/healthz").0, 200);

@@ -13,6 +13,9 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 
+/// Room for some seconds of probes.
+const BUFFER: usize = 4 << 20;
+
 /// A UDP socket of one family that never blocks.
 #[derive(Debug)]
 pub(super) struct UdpSocket {
@@ -39,6 +42,8 @@ impl UdpSocket {
         let family = if any.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let fd = socket(family, SockType::Datagram, flags, None)?;
         setsockopt(&fd, sockopt::ReceiveTimestampns, &true)?;
+        // A thread that has to wait for its turn on a busy machine must not look like a network that loses packets.
+        setsockopt(&fd, sockopt::RcvBufForce, &BUFFER)?;
         if any.is_ipv4() {
             setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?;
         } else {

@@ -278,8 +278,7 @@ impl Node {
                 None => Stance::Off,
             };
             worn += usize::from(due != Stance::Off);
-            if vip.wanted != Some(due) {
-                vip.wanted = Some(due);
+            if vip.order(due) {
                 self.effects.push(Effect::Stand(*ip, due));
             }
         }

@@ -70,6 +70,23 @@ impl Vip {
         self.stood = if stands { None } else { Some(Stance::Off) };
     }
 
+    /// Whether a stance is to be ordered now; if so it counts as ordered.
+    ///
+    /// A confirmation names the stance and not the order, so an *off* must never be taken for a later one's: it would
+    /// release a VIP that the order in between is just putting on (I4). Hence an order voids what was confirmed of an
+    /// earlier *off*, and none to wear the VIP goes out while the confirmation of an *off* is on its way.
+    pub(super) fn order(&mut self, due: Stance) -> bool {
+        let awaits_off = self.wanted == Some(Stance::Off) && !self.is_off();
+        if self.wanted == Some(due) || awaits_off {
+            return false;
+        }
+        if self.is_off() {
+            self.stood = None;
+        }
+        self.wanted = Some(due);
+        true
+    }
+
     /// Takes in what the record's key now holds; says whether the holder changed.
     pub(super) fn record_is(&mut self, now: Instant, entry: Option<&Entry>) -> bool {
         self.modified = entry.map_or(0, |entry| entry.modified);

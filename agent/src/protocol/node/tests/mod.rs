@@ -115,6 +115,41 @@ fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
     assert!(!world.hosts[b].committed.contains(&Purpose::TakeOver));
 }
 
+/// A node whose right ended and came back, with the kernel's word on both orders held back.
+fn right_back_unconfirmed() -> (World, usize) {
+    let (mut world, a, _) = two();
+    world.pass(ms(1_000));
+    world.hosts[a].confirms = false;
+    world.hosts[a].ordered.clear();
+    world.hosts[a].etcd = false;
+    world.pass(ms(1_001));
+    world.hosts[a].etcd = true;
+    world.pass(ms(300));
+    assert!(world.hosts[a].node.right() > world.now);
+    (world, a)
+}
+
+#[test]
+fn nothing_is_put_on_before_its_taking_off_was_confirmed() {
+    let (mut world, a) = right_back_unconfirmed();
+    assert_eq!(world.hosts[a].ordered, [Stance::Off]);
+    world.give(a, Event::Stood(ip(1), Stance::Off));
+    assert!(matches!(world.hosts[a].ordered[..], [Stance::Off, Stance::Owner { .. }]));
+}
+
+#[test]
+fn an_earlier_off_is_no_confirmation_of_a_later_one() {
+    let (mut world, a) = right_back_unconfirmed();
+    world.give(a, Event::Stood(ip(1), Stance::Off));
+    world.give(a, Event::Stop);
+    assert!(matches!(world.hosts[a].ordered[..], [Stance::Off, Stance::Owner { .. }, Stance::Off]));
+    assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is being put on");
+    world.give(a, Event::Stood(ip(1), world.hosts[a].ordered[1]));
+    assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is worn");
+    world.give(a, Event::Stood(ip(1), Stance::Off));
+    assert!(world.hosts[a].committed.contains(&Purpose::Release));
+}
+
 #[test]
 fn a_right_counts_from_before_the_request_was_sent() {
     let (mut world, a, _) = two();

@@ -13,6 +13,8 @@ pub(super) struct Host {
     pub(super) node: Node,
     /// How the kernel stands: what the last confirmed order left.
     pub(super) stances: BTreeMap<IpAddr, Stance>,
+    /// Every stance that was ordered.
+    pub(super) ordered: Vec<Stance>,
     pub(super) told: Vec<Happening>,
     pub(super) committed: Vec<Purpose>,
     pub(super) ended: bool,
@@ -69,6 +71,7 @@ impl World {
         self.hosts.push(Host {
             node: Node::new(settings),
             stances: BTreeMap::new(),
+            ordered: Vec::new(),
             told: Vec::new(),
             committed: Vec::new(),
             ended: false,
@@ -127,6 +130,7 @@ impl World {
         match effect {
             Effect::Commit(request) => self.commit(at, request),
             Effect::Stand(ip, stance) => {
+                self.hosts[at].ordered.push(stance);
                 if self.hosts[at].confirms {
                     self.hosts[at].stances.insert(ip, stance);
                     self.inbox.push_back((at, Event::Stood(ip, stance)));
