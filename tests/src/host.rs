@@ -136,6 +136,19 @@ impl Host {
         self.run(move || netlink::set_up(&link, up));
     }
 
+    /// Gives a link another name, with the link down for a moment.
+    pub fn rename_link(&self, link: &str, new_name: &str) {
+        let (link, new_name) = (link.to_owned(), new_name.to_owned());
+        self.run(move || netlink::rename(&link, &new_name));
+    }
+
+    /// Takes a network card out: the link is gone, and its cable with it. Another one may be connected in its place.
+    pub fn delete_link(&self, link: &str) {
+        let name = link.to_owned();
+        self.run(move || netlink::delete(&name));
+        self.0.nics.lock().unwrap_or_else(PoisonError::into_inner).retain(|nic| nic.port.link() != link);
+    }
+
     /// Puts an address on a link by hand.
     pub fn add_address(&self, link: &str, address: IpNet) {
         let link = link.to_owned();

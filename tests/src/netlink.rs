@@ -61,6 +61,27 @@ pub(crate) fn set_up(name: &str, up: bool) {
     });
 }
 
+/// Gives a device another name. Down for the moment: older kernels rename no other.
+pub(crate) fn rename(name: &str, new_name: &str) {
+    let index = index(name);
+    let steps = [
+        LinkUnspec::new_with_index(index).down().build(),
+        LinkUnspec::new_with_index(index).name(new_name.to_owned()).up().build(),
+    ];
+    ask(format_args!("rename {name} to {new_name}"), async |netlink| {
+        for step in steps {
+            netlink.link().set(step).execute().await?;
+        }
+        Ok(())
+    });
+}
+
+/// Removes a device; the other end of its pair goes with it.
+pub(crate) fn delete(name: &str) {
+    let index = index(name);
+    ask(format_args!("delete {name}"), async |netlink| netlink.link().del(index).execute().await);
+}
+
 /// Adds an address; an IPv6 one without duplicate address detection, so that it can be used at once.
 pub(crate) fn add_address(link: &str, address: IpNet) {
     let index = index(link);

@@ -1,7 +1,9 @@
 //! What nearly every scenario begins with: an etcd, some nodes, a client, and the records watched.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::IpAddr;
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::{now, wait_for};
@@ -38,6 +40,7 @@ pub struct Stage {
     /// The VIPs.
     pub vips: Vec<IpAddr>,
     settings: String,
+    user: Option<(String, String)>,
     /// The lab. Last, so that whatever runs in it ends before it.
     pub lab: Lab,
 }
@@ -96,25 +99,29 @@ impl Stage {
         let etcd = lab.etcd(setting.members, setting.options.clone());
         let history = lab.history(&etcd);
         let client = lab.client_every(setting.interval, &setting.vips);
-        let settings = setting.settings.to_owned();
-        Self { nodes: Vec::new(), client, history, etcd, vips: setting.vips.clone(), settings, lab }
+        let (settings, user) = (setting.settings.to_owned(), setting.options.user.clone());
+        let vips = setting.vips.clone();
+        Self { nodes: Vec::new(), client, history, etcd, vips, settings, user, lab }
     }
 
     /// Adds a node and starts its agent.
     pub fn add(&mut self, name: &str) -> usize {
         let host = self.lab.host(name);
-        let agent = self.lab.agent(&host, &self.config());
+        self.add_host(host, &self.config())
+    }
+
+    /// Makes a host a node: starts an agent on it with a config of its own.
+    pub fn add_host(&mut self, host: Host, config: &str) -> usize {
+        let agent = self.lab.agent(&host, config);
         self.nodes.push(Node { host, agent });
         self.nodes.len() - 1
     }
 
     /// The config of every node.
     pub fn config(&self) -> String {
-        let endpoints = self.etcd.endpoints();
-        let endpoints: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint:?}")).collect();
         let mut config = format!(
-            "apiVersion: mantle/v1alpha1\nkind: MantleConfig\netcd: {{endpoints: [{}]}}\n{}\n",
-            endpoints.join(", "),
+            "apiVersion: mantle/v1alpha1\nkind: MantleConfig\netcd: {{{}}}\n{}\n",
+            self.way_to_etcd(),
             self.settings
         );
         for vip in &self.vips {
@@ -125,6 +132,26 @@ impl Stage {
             written.expect("a string takes all that is written");
         }
         config
+    }
+
+    /// What a config says of etcd: where it is, and how its doors open.
+    fn way_to_etcd(&self) -> String {
+        let endpoints = self.etcd.endpoints();
+        let endpoints: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint:?}")).collect();
+        let mut way = vec![format!("endpoints: [{}]", endpoints.join(", "))];
+        if let Some(tls) = self.etcd.tls() {
+            for (field, file) in [("caFile", &tls.ca), ("certFile", &tls.cert), ("keyFile", &tls.key)] {
+                way.push(format!("{field}: {:?}", file.display().to_string()));
+            }
+        }
+        if let Some((name, password)) = &self.user {
+            let file = self.lab.directory().join("password");
+            fs::write(&file, password)
+                .unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+            way.push(format!("username: {name:?}"));
+            way.push(format!("passwordFile: {:?}", file.display().to_string()));
+        }
+        way.join(", ")
     }
 
     /// Starts a new agent on a node whose last one has ended.
@@ -143,6 +170,28 @@ impl Stage {
     /// What the agent on a node says of itself, if it runs.
     pub fn status(&self, at: usize) -> Option<serde_json::Value> {
         self.lab.status(&self.nodes[at].host)
+    }
+
+    /// Waits until what the agent on a node says of itself is as it should be, and gives it.
+    #[track_caller]
+    pub fn wait_status(
+        &self,
+        at: usize,
+        what: &str,
+        is_so: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let host = &self.nodes[at].host;
+        let limit = SOON;
+        let mut last = None;
+        let end = now() + limit;
+        while now() < end {
+            last = self.status(at);
+            if let Some(status) = last.take_if(|status| is_so(status)) {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("waited {limit:?} in vain for {what} in the status of {}, which is {last:#?}", host.name())
     }
 
     /// Waits until a node answers for every VIP.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock;
 use crate::etcd::{EndpointStatus, Etcd};
 use crate::observe::status::{Fence, SessionState};
 use crate::observe::{Publisher, Snapshot, snapshot};
@@ -55,7 +56,7 @@ impl Showing {
 
     /// What there is to show before the core runs.
     pub(super) fn first(facts: &Facts, node: &Node, etcd: &Etcd) -> Snapshot {
-        snapshot_of(facts, &Seen::default(), node, etcd)
+        snapshot_of(clock::now(), facts, &Seen::default(), node, etcd)
     }
 
     /// The next snapshot is due at once.
@@ -86,15 +87,15 @@ impl Showing {
             return;
         }
         self.due = now + EVERY;
-        self.publisher.publish(snapshot_of(&self.facts, &self.seen, node, etcd));
+        self.publisher.publish(snapshot_of(now, &self.facts, &self.seen, node, etcd));
     }
 }
 
-fn snapshot_of(facts: &Facts, seen: &Seen, node: &Node, etcd: &Etcd) -> Snapshot {
+fn snapshot_of(now: Instant, facts: &Facts, seen: &Seen, node: &Node, etcd: &Etcd) -> Snapshot {
     let endpoints = etcd.status();
     Snapshot {
         node: facts.node.clone(),
-        session: session(facts, node, &endpoints),
+        session: session(now, facts, node, &endpoints),
         etcd: snapshot::Etcd {
             connected: endpoints.iter().any(|endpoint| endpoint.connected),
             endpoints: endpoints.into_iter().map(endpoint).collect(),
@@ -105,7 +106,7 @@ fn snapshot_of(facts: &Facts, seen: &Seen, node: &Node, etcd: &Etcd) -> Snapshot
     }
 }
 
-fn session(facts: &Facts, node: &Node, endpoints: &[EndpointStatus]) -> snapshot::Session {
+fn session(now: Instant, facts: &Facts, node: &Node, endpoints: &[EndpointStatus]) -> snapshot::Session {
     let (state, id) = match node.standing() {
         Standing::None => (SessionState::None, None),
         Standing::Starting => (SessionState::Starting, None),
@@ -117,11 +118,11 @@ fn session(facts: &Facts, node: &Node, endpoints: &[EndpointStatus]) -> snapshot
     };
     let reason = match node.name_held_by() {
         Some(machine) => Some(format!("the name {} is held by machine {machine}", facts.node.name).into()),
-        None => endpoints
-            .iter()
-            .find_map(|endpoint| endpoint.failure.as_ref())
-            .filter(|_| !endpoints.iter().any(|endpoint| endpoint.connected))
-            .map(|failure| failure.to_string().into()),
+        None if is_acknowledged(now, facts, node) => None,
+        None => {
+            let failure = endpoints.iter().find_map(|endpoint| endpoint.failure.as_ref());
+            failure.map(|failure| failure.to_string().into()).or(Some("etcd does not acknowledge it".into()))
+        }
     };
     snapshot::Session {
         state,
@@ -131,6 +132,13 @@ fn session(facts: &Facts, node: &Node, endpoints: &[EndpointStatus]) -> snapshot
         timing: facts.timing,
         reason,
     }
+}
+
+/// Whether the session lives and its renewals come through. A standby renews so seldom that between two of them its right
+/// may end for a moment, which is nothing to report.
+fn is_acknowledged(now: Instant, facts: &Facts, node: &Node) -> bool {
+    let overdue = now.since(node.right()) > facts.timing.standby_renew();
+    matches!(node.standing(), Standing::Live(_)) && !overdue
 }
 
 fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {

@@ -17,10 +17,10 @@ pub fn not_alive(status: &Status) -> Option<String> {
 /// Why the node is not ready, a line for each reason; none if it is.
 pub fn not_ready(status: &Status) -> Vec<String> {
     let stuck = not_alive(status);
-    let session = (status.session.state != SessionState::Live).then(|| {
-        let reason = status.session.reason.as_deref().unwrap_or("etcd has not acknowledged it");
-        format!("session: {reason}")
-    });
+    let reason = status.session.reason.as_deref();
+    // A session lives on while etcd is out of reach, but its node could wear nothing.
+    let session = (status.session.state != SessionState::Live || reason.is_some())
+        .then(|| format!("session: {}", reason.unwrap_or("etcd has not acknowledged it")));
     let vips = status.vips.iter().filter(|vip| !vip.ready).map(|vip| {
         let waits_for = vip.waits_for.as_deref().unwrap_or("not ready");
         format!("VIP {} on {}: {waits_for}", vip.vip, vip.link)
@@ -54,6 +54,14 @@ mod tests {
         let mut status = sample::status();
         status.vips.retain(|vip| vip.ready);
         assert!(not_ready(&status).is_empty());
+    }
+
+    #[test]
+    fn a_session_whose_renewals_fail_is_not_ready_though_it_lives() {
+        let mut status = sample::status();
+        status.vips.retain(|vip| vip.ready);
+        status.session.reason = Some("cannot write to etcd".to_owned());
+        assert_eq!(not_ready(&status), ["session: cannot write to etcd"]);
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct Session {
     pub bound_ms: u64,
     /// R, D and S.
     pub timing: Timing,
-    /// Why it is not live.
+    /// Why it is not live, or its renewals are not acknowledged.
     pub reason: Option<String>,
 }
 

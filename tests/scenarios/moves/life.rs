@@ -9,7 +9,7 @@ use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 
 use crate::witness::{
-    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, wait_stands_by, wait_status, watch_for,
+    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, wait_stands_by, watch_for,
 };
 
 #[test]
@@ -36,7 +36,7 @@ fn an_agent_killed_and_back_within_the_right_goes_on_without_a_gap() {
     let killed = now();
     stage.nodes[0].agent.kill9();
     stage.restart(0);
-    let after = wait_status(&stage, 0, "a resumed owner", |status| status["vips"][1]["stance"] == "owner");
+    let after = stage.wait_status(0, "a resumed owner", |status| status["vips"][1]["stance"] == "owner");
     assert_eq!(after["session"]["id"], before["session"]["id"]);
     for at in [0, 1] {
         assert_eq!(after["vips"][at]["epoch"], before["vips"][at]["epoch"]);
@@ -77,7 +77,7 @@ fn the_only_node_comes_back_after_its_right() {
     let restarted = now();
     stage.restart(0);
     stage.wait_owner(0, restarted);
-    let status = wait_status(&stage, 0, "an owner", |status| status["vips"][0]["stance"] == "owner");
+    let status = stage.wait_status(0, "an owner", |status| status["vips"][0]["stance"] == "owner");
     // What had gone off the link is never armed again under the record it had then.
     assert!(status["vips"][0]["epoch"].as_i64() > epoch);
     stage.end();

@@ -66,6 +66,17 @@ impl Client {
         })
     }
 
+    /// Waits until any node has answered a probe for a VIP that was sent after `since`; that node.
+    ///
+    /// # Panics
+    /// If none does within `limit`.
+    #[track_caller]
+    pub fn wait_answerer(&self, vip: IpAddr, since: Instant, limit: Duration) -> String {
+        wait_for(format_args!("an answer for {vip}"), limit, || {
+            lock(&self.probes).of(vip).first_answerer(since).map(str::to_owned)
+        })
+    }
+
     /// Waits a moment for the last answers, and gives the count.
     pub fn stop(mut self) -> Probes {
         self.end();

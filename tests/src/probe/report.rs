@@ -175,6 +175,13 @@ impl VipProbes {
         self.probes[from..].iter().filter_map(|probe| probe.answer).find(by_node).map(|answer| answer.at)
     }
 
+    /// Who answered the first answered probe of those sent after `since`.
+    pub(super) fn first_answerer(&self, since: Instant) -> Option<&str> {
+        let from = self.probes.partition_point(|probe| probe.sent <= since);
+        let answer = self.probes[from..].iter().find_map(|probe| probe.answer)?;
+        Some(&self.nodes[answer.node])
+    }
+
     fn answered(&mut self, number: u64, at: Instant, node: &str) {
         let known = self.nodes.iter().position(|known| known == node);
         let node = known.unwrap_or_else(|| {
@@ -260,5 +267,8 @@ mod tests {
         assert_eq!(probes.first_answer("b", at(0)), Some(at(61)));
         assert_eq!(probes.first_answer("b", at(60)), Some(at(71)), "the probe must be sent after");
         assert_eq!(probes.first_answer("a", at(60)), None);
+        assert_eq!(probes.first_answerer(at(0)), Some("a"));
+        assert_eq!(probes.first_answerer(at(20)), Some("b"));
+        assert_eq!(probes.first_answerer(at(80)), None);
     }
 }
