@@ -1,6 +1,6 @@
 //! The life of an agent on its node: first start, restart, and what else runs or stands there.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,7 +9,8 @@ use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 
 use crate::witness::{
-    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, wait_stands_by, watch_for,
+    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, session_revision, wait_stands_by,
+    watch_for,
 };
 
 #[test]
@@ -100,6 +101,32 @@ fn a_second_agent_on_a_node_is_refused_and_the_first_is_not_disturbed() {
     let until = now();
     let probes = stage.end();
     assert_eq!(probes.of(VIP).lost_in(since..until), 0);
+}
+
+#[test]
+fn an_agent_that_cannot_listen_keeps_no_vip_however_often_it_is_started() {
+    let mut stage = Stage::set("cannot-listen", &Setting::default());
+    stage.nodes[0].agent.kill9();
+    let killed = now();
+    let taken = stage.nodes[0].host.run(|| TcpListener::bind("127.0.0.1:9480")).expect("the port is free");
+    // A renewal may have been on its way.
+    watch_for(Duration::from_millis(300));
+    let renewed = session_revision(&stage, "a").expect("the session outlives the agent");
+    // Until the takeover ends the session.
+    while let Some(revision) = session_revision(&stage, "a") {
+        assert_eq!(revision, renewed, "an agent that ends renewed the session, and so kept b waiting");
+        assert!(now().since(killed) < SOON, "b never took over");
+        stage.restart(0);
+        let exit = stage.nodes[0].agent.wait(SOON).expect("the agent ends");
+        assert_eq!(exit.code(), Some(1));
+        let log = stage.nodes[0].agent.log();
+        assert!(log.contains("cannot listen on http://127.0.0.1:9480"), "{log}");
+    }
+    stage.wait_owner(1, killed);
+    drop(taken);
+    stage.restart(0);
+    wait_stands_by(&stage, 0, "b");
+    stage.end();
 }
 
 #[test]

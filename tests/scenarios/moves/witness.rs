@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle::protocol::{Instant, Revision};
 use mantle_tests::clock::now;
 use mantle_tests::lab::{PREFIX, PUBLIC_LINK};
 use mantle_tests::stage::Stage;
@@ -45,10 +45,11 @@ pub(crate) fn has_address(stage: &Stage, at: usize, ip: IpAddr) -> bool {
     stage.nodes[at].host.addresses(PUBLIC_LINK).iter().any(|net| net.addr() == ip)
 }
 
-/// Whether a node has a session in etcd.
-pub(crate) fn has_session(stage: &Stage, node: &str) -> bool {
+/// The revision of a node's last renewal, while it has a session in etcd.
+pub(crate) fn session_revision(stage: &Stage, node: &str) -> Option<Revision> {
     let key = format!("{PREFIX}/node/{node}");
-    stage.etcd.list(&key).iter().any(|found| found.key() == key.as_bytes())
+    let found = stage.etcd.list(&key).into_iter().find(|found| found.key() == key.as_bytes())?;
+    Some(found.mod_revision())
 }
 
 /// How many probes for a VIP that were sent from an instant until now stay without an answer.
