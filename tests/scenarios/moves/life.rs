@@ -181,7 +181,7 @@ fn leftovers_of_an_agent_are_removed_and_given_up_and_foreign_addresses_left_alo
     assert_eq!(owners(&stage, VIP), [Some("a".into()), None, Some("b".into())]);
     assert_eq!(owners(&stage, VIP6), [Some("a".into())]);
     assert!(gap_since(&stage, VIP6, killed) < Duration::from_millis(100), "the other VIP goes on");
-    assert_eq!(known(&stage, 0), [VIP6]);
+    stage.wait_status(0, "no word of the VIP it gave up", |status| known(status) == [VIP6]);
     assert!(stage.nodes[0].agent.stop(SOON).success());
     let left = stage.nodes[0].host.addresses(PUBLIC_LINK);
     assert!(foreign.iter().all(|net| left.contains(net)), "{left:?}");
@@ -194,9 +194,8 @@ fn sorted(mut nets: Vec<IpNet>) -> Vec<IpNet> {
     nets
 }
 
-/// The VIPs that the agent on a node knows of.
-fn known(stage: &Stage, at: usize) -> Vec<IpAddr> {
-    let status = stage.status(at).expect("an agent runs there");
+/// The VIPs that an agent knows of, by its status.
+fn known(status: &serde_json::Value) -> Vec<IpAddr> {
     let vips = status["vips"].as_array().expect("a list").iter();
     vips.map(|vip| vip["vip"].as_str().expect("an address").parse().expect("an address")).collect()
 }
