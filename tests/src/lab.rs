@@ -1,5 +1,6 @@
 //! The lab of one scenario: two switches, the hosts on them, and what watches them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -39,6 +40,18 @@ const COMMAND: Duration = Duration::from_secs(10);
 
 type Teller = Box<dyn Fn() -> Changes + Send>;
 
+/// The directories of the labs of this process.
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Removes what the labs of this process have on disk, just before it ends without dropping them. Everything else of
+/// theirs the kernel removes with the process.
+pub(crate) fn abandon_all() {
+    for directory in OPEN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // What cannot be removed now is removed by the next lab of this name.
+        let _ = fs::remove_dir_all(directory);
+    }
+}
+
 /// The lab of one scenario. Labs do not know of each other, and nothing of one is left when it is dropped but, after a
 /// failure, its logs.
 pub struct Lab {
@@ -62,8 +75,10 @@ impl Lab {
     /// If there is no root to make it with.
     pub fn new(name: &str) -> Self {
         let (public, private) = (Switch::new("public", 1), Switch::new("private", 2));
+        let directory = own_directory(name);
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.clone());
         Self {
-            directory: own_directory(name),
+            directory,
             started: now(),
             numbers: AtomicU8::new(FIRST_HOST),
             responders: Mutex::default(),
@@ -221,6 +236,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.directory);
         if thread::panicking() {
             self.tell_failure();
         } else {

@@ -5,7 +5,9 @@
 //! share nothing, so scenarios run in parallel. The lab panics when it cannot do what it is asked: a scenario has
 //! nobody else to hand an error to, and must never pass because something could not be tried.
 
+pub mod bench;
 pub mod clock;
+pub mod demo;
 pub mod etcd;
 pub mod history;
 pub mod host;
@@ -18,6 +20,7 @@ pub mod switch;
 pub mod tap;
 
 mod binaries;
+mod interrupt;
 mod namespace;
 mod netlink;
 

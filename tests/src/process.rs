@@ -29,6 +29,8 @@ impl Process {
     /// own, which lives as long as the host.
     pub(crate) fn spawn(name: &str, mut command: Command, log: PathBuf, errors: &Path) -> Self {
         command.stdin(Stdio::null()).stdout(open(&log)).stderr(open(errors));
+        // A Ctrl-C is for the lab, which ends its processes in their order; the terminal sends it to the whole group.
+        command.process_group(0);
         let parent = getpid();
         // SAFETY: between fork and exec only prctl and getppid run: system calls that allocate nothing and take no lock.
         unsafe {

@@ -55,6 +55,11 @@ impl Client {
         lock(&self.probes).clone()
     }
 
+    /// Looks at what has been counted so far without copying it; the client waits meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Probes) -> T) -> T {
+        look(&lock(&self.probes))
+    }
+
     /// Waits until a node has answered a probe for a VIP that was sent after `since`; the instant of its answer.
     ///
     /// # Panics

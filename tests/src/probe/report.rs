@@ -168,8 +168,25 @@ impl VipProbes {
         self.answers().last().map(|(_, node)| node)
     }
 
+    /// The node that gave an answer.
+    pub fn node_of(&self, answer: &Answer) -> &str {
+        &self.nodes[answer.node]
+    }
+
+    /// The answer to the latest probe that has one, if that was sent after `since`.
+    pub fn latest_answer(&self, since: Instant) -> Option<&Answer> {
+        let mut after = self.probes.iter().rev().take_while(|probe| probe.sent > since);
+        after.find_map(|probe| probe.answer.as_ref())
+    }
+
+    /// The probes that were sent within a window.
+    pub fn sent_in(&self, from: Instant, to: Instant) -> &[Probe] {
+        let [start, end] = [from, to].map(|at| self.probes.partition_point(|probe| probe.sent < at));
+        &self.probes[start..end.max(start)]
+    }
+
     /// A node's first answer to a probe that was sent after `since`.
-    pub(super) fn first_answer(&self, node: &str, since: Instant) -> Option<Instant> {
+    pub fn first_answer(&self, node: &str, since: Instant) -> Option<Instant> {
         let from = self.probes.partition_point(|probe| probe.sent <= since);
         let by_node = |answer: &Answer| self.nodes[answer.node] == node;
         self.probes[from..].iter().filter_map(|probe| probe.answer).find(by_node).map(|answer| answer.at)

@@ -72,6 +72,11 @@ impl Tap {
         lock(&self.seen).drops
     }
 
+    /// The frames that have been read beyond the first `known`, without waiting.
+    pub(crate) fn frames_beyond(&self, known: usize) -> Vec<Frame> {
+        lock(&self.seen).frames.get(known..).unwrap_or_default().to_vec()
+    }
+
     /// The frames that have been read, without waiting.
     pub(crate) fn frames_so_far(&self) -> Vec<Frame> {
         lock(&self.seen).frames.clone()

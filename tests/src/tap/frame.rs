@@ -33,6 +33,13 @@ pub enum FrameKind {
     Ip,
 }
 
+impl FrameKind {
+    /// Whether it tells every neighbour, unasked, where the address is.
+    pub fn is_announcement(self) -> bool {
+        matches!(self, Self::GratuitousRequest | Self::GratuitousReply | Self::UnsolicitedAdvert)
+    }
+}
+
 impl fmt::Display for FrameKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
