@@ -34,6 +34,7 @@ use self::hands::Hands;
 use self::lifetime::Lifeline;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
+use self::side::{Doors, Side};
 use crate::announce::{Announcements, Pace, PaceError};
 use crate::clock;
 use crate::config::Config;
@@ -83,6 +84,8 @@ pub enum RunError {
 pub fn run(config: &Config) -> Result<(), RunError> {
     end_on_panic();
     let runtime_dir = RuntimeDir::lock(&config.runtime_dir)?;
+    let runtime = current_thread()?;
+    let doors = runtime.block_on(Doors::open(&config.runtime_dir, config.http.listen))?;
     let etcd = Etcd::new(etcd_settings(config)?);
     let lifeline = Lifeline::covering(config.timing.right);
     let vips: BTreeMap<IpAddr, Arc<str>> =
@@ -119,9 +122,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         counters,
     };
     let ended = start_core(core, inbox)?;
-    let side =
-        side::Side { feed, news, ended, listen: config.http.listen, runtime_dir: config.runtime_dir.clone() };
-    current_thread()?.block_on(side.run())
+    runtime.block_on(Side { doors, feed, news, ended }.run())
 }
 
 /// A thread that panics takes the process with it: half an agent is worse than none.

@@ -1,10 +1,11 @@
 //! The side thread: signals, HTTP, the control socket, systemd. Nothing in here can delay the core.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tokio::time::{interval, sleep};
@@ -16,11 +17,30 @@ use crate::protocol::Event;
 
 /// The side thread and what it needs.
 pub(super) struct Side {
+    pub(super) doors: Doors,
     pub(super) feed: Feed,
     pub(super) news: UnboundedSender<News>,
     pub(super) ended: oneshot::Receiver<()>,
-    pub(super) listen: Option<SocketAddr>,
-    pub(super) runtime_dir: PathBuf,
+}
+
+/// Where the agent can be reached: opened before it acts, so that one which can't be reached has done nothing.
+pub(super) struct Doors {
+    signals: Signals,
+    control: UnixListener,
+    http: Option<TcpListener>,
+}
+
+impl Doors {
+    /// Opens them; belongs to the runtime it is called in.
+    pub(super) async fn open(runtime_dir: &Path, address: Option<SocketAddr>) -> Result<Self, RunError> {
+        let signals = Signals::new()?;
+        let control = listen::control(runtime_dir)?;
+        let http = match address {
+            Some(address) => Some(listen::tcp(address).await?),
+            None => None,
+        };
+        Ok(Self { signals, control, http })
+    }
 }
 
 /// How long an orderly end may take.
@@ -29,11 +49,9 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 impl Side {
     /// Serves until a signal, then ends the agent in order.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
-        let mut signals = Signals::new()?;
-        let control = listen::control(&self.runtime_dir)?;
+        let Doors { mut signals, control, http: public } = self.doors;
         tokio::spawn(serve::serve(control, http::control(self.feed.clone()), serve::Limits::default()));
-        if let Some(address) = self.listen {
-            let listener = listen::tcp(address).await?;
+        if let Some(listener) = public {
             tokio::spawn(serve::serve(listener, http::public(self.feed.clone()), serve::Limits::default()));
         }
         tokio::spawn(watchdog(self.feed.clone()));

@@ -7,7 +7,7 @@ use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 
 use crate::witness::{
-    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, wait_stands_by, wait_status, watch_for,
+    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, wait_stands_by, watch_for,
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn a_frozen_owner_is_silent_past_its_bound_and_stands_by_when_thawed() {
     let thawed = now();
     stage.nodes[0].agent.thaw();
     wait_stands_by(&stage, 0, "b");
-    let status = wait_status(&stage, 0, "a new session", |status| status["session"]["id"] != session);
+    let status = stage.wait_status(0, "a new session", |status| status["session"]["id"] != session);
     assert_eq!(status["session"]["state"], "live");
     watch_for(PATIENCE);
     for vip in [VIP, VIP6] {

@@ -1,6 +1,6 @@
 //! The life of an agent on its node: first start, restart, and what else runs or stands there.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,7 +9,8 @@ use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 
 use crate::witness::{
-    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, wait_stands_by, wait_status, watch_for,
+    PATIENCE, gap_since, has_address, last_frame, lost_since, owners, session_revision, wait_stands_by,
+    watch_for,
 };
 
 #[test]
@@ -36,7 +37,7 @@ fn an_agent_killed_and_back_within_the_right_goes_on_without_a_gap() {
     let killed = now();
     stage.nodes[0].agent.kill9();
     stage.restart(0);
-    let after = wait_status(&stage, 0, "a resumed owner", |status| status["vips"][1]["stance"] == "owner");
+    let after = stage.wait_status(0, "a resumed owner", |status| status["vips"][1]["stance"] == "owner");
     assert_eq!(after["session"]["id"], before["session"]["id"]);
     for at in [0, 1] {
         assert_eq!(after["vips"][at]["epoch"], before["vips"][at]["epoch"]);
@@ -77,7 +78,7 @@ fn the_only_node_comes_back_after_its_right() {
     let restarted = now();
     stage.restart(0);
     stage.wait_owner(0, restarted);
-    let status = wait_status(&stage, 0, "an owner", |status| status["vips"][0]["stance"] == "owner");
+    let status = stage.wait_status(0, "an owner", |status| status["vips"][0]["stance"] == "owner");
     // What had gone off the link is never armed again under the record it had then.
     assert!(status["vips"][0]["epoch"].as_i64() > epoch);
     stage.end();
@@ -100,6 +101,32 @@ fn a_second_agent_on_a_node_is_refused_and_the_first_is_not_disturbed() {
     let until = now();
     let probes = stage.end();
     assert_eq!(probes.of(VIP).lost_in(since..until), 0);
+}
+
+#[test]
+fn an_agent_that_cannot_listen_keeps_no_vip_however_often_it_is_started() {
+    let mut stage = Stage::set("cannot-listen", &Setting::default());
+    stage.nodes[0].agent.kill9();
+    let killed = now();
+    let taken = stage.nodes[0].host.run(|| TcpListener::bind("127.0.0.1:9480")).expect("the port is free");
+    // A renewal may have been on its way.
+    watch_for(Duration::from_millis(300));
+    let renewed = session_revision(&stage, "a").expect("the session outlives the agent");
+    // Until the takeover ends the session.
+    while let Some(revision) = session_revision(&stage, "a") {
+        assert_eq!(revision, renewed, "an agent that ends renewed the session, and so kept b waiting");
+        assert!(now().since(killed) < SOON, "b never took over");
+        stage.restart(0);
+        let exit = stage.nodes[0].agent.wait(SOON).expect("the agent ends");
+        assert_eq!(exit.code(), Some(1));
+        let log = stage.nodes[0].agent.log();
+        assert!(log.contains("cannot listen on http://127.0.0.1:9480"), "{log}");
+    }
+    stage.wait_owner(1, killed);
+    drop(taken);
+    stage.restart(0);
+    wait_stands_by(&stage, 0, "b");
+    stage.end();
 }
 
 #[test]
@@ -154,7 +181,7 @@ fn leftovers_of_an_agent_are_removed_and_given_up_and_foreign_addresses_left_alo
     assert_eq!(owners(&stage, VIP), [Some("a".into()), None, Some("b".into())]);
     assert_eq!(owners(&stage, VIP6), [Some("a".into())]);
     assert!(gap_since(&stage, VIP6, killed) < Duration::from_millis(100), "the other VIP goes on");
-    assert_eq!(known(&stage, 0), [VIP6]);
+    stage.wait_status(0, "no word of the VIP it gave up", |status| known(status) == [VIP6]);
     assert!(stage.nodes[0].agent.stop(SOON).success());
     let left = stage.nodes[0].host.addresses(PUBLIC_LINK);
     assert!(foreign.iter().all(|net| left.contains(net)), "{left:?}");
@@ -167,9 +194,8 @@ fn sorted(mut nets: Vec<IpNet>) -> Vec<IpNet> {
     nets
 }
 
-/// The VIPs that the agent on a node knows of.
-fn known(stage: &Stage, at: usize) -> Vec<IpAddr> {
-    let status = stage.status(at).expect("an agent runs there");
+/// The VIPs that an agent knows of, by its status.
+fn known(status: &serde_json::Value) -> Vec<IpAddr> {
     let vips = status["vips"].as_array().expect("a list").iter();
     vips.map(|vip| vip["vip"].as_str().expect("an address").parse().expect("an address")).collect()
 }

@@ -6,7 +6,7 @@ use mantle_tests::clock::{now, wait_for};
 use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 use nix::sys::signal::Signal;
 
-use crate::witness::{gap_since, has_address, has_session, last_frame, owners};
+use crate::witness::{gap_since, has_address, last_frame, owners, session_revision};
 
 /// A planned move waits for nobody's silence: those take more than twice as long.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ fn moves_the_vip_at_once(name: &str, signal: Signal) {
     let exit = stage.nodes[0].agent.wait(SOON).expect("the agent ends");
     assert!(exit.success(), "{exit}");
     assert!(!has_address(&stage, 0, VIP), "the address is off once the agent has ended");
-    assert!(!has_session(&stage, "a"), "the session goes with its agent");
+    assert!(session_revision(&stage, "a").is_none(), "the session goes with its agent");
     stage.wait_owner(1, stopped);
 
     assert_eq!(owners(&stage, VIP), [Some("a".into()), None, Some("b".into())]);

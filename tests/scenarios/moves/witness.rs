@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
-use mantle_tests::clock::{now, wait_for};
+use mantle::protocol::{Instant, Revision};
+use mantle_tests::clock::now;
 use mantle_tests::lab::{PREFIX, PUBLIC_LINK};
-use mantle_tests::stage::{SOON, Stage};
+use mantle_tests::stage::Stage;
 use serde_json::Value;
 
 /// Longer than a standby with the default timing waits for a silent owner: what is to go wrong has gone wrong by then.
@@ -30,17 +30,10 @@ pub(crate) fn last_frame(stage: &Stage, host: &str, vip: IpAddr) -> Option<Insta
     frames.iter().rev().find(|frame| *frame.host == *host && frame.claim.vip == vip).map(|frame| frame.at)
 }
 
-/// Waits until what the agent on a node says is as it should be, and gives it.
-#[track_caller]
-pub(crate) fn wait_status(stage: &Stage, at: usize, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let what = format!("{what} in the status of {}", stage.nodes[at].host.name());
-    wait_for(what, SOON, || stage.status(at).filter(&is_so))
-}
-
 /// Waits until the agent on a node stands by: its session lives, it wears nothing, and it names the owner of every VIP.
 #[track_caller]
 pub(crate) fn wait_stands_by(stage: &Stage, at: usize, owner: &str) -> Value {
-    wait_status(stage, at, "a live session that stands by", |status| {
+    stage.wait_status(at, "a live session that stands by", |status| {
         let stands_by = |vip: &Value| vip["stance"] == "off" && vip["owner"] == owner;
         status["session"]["state"] == "live"
             && status["vips"].as_array().expect("a list").iter().all(stands_by)
@@ -52,10 +45,11 @@ pub(crate) fn has_address(stage: &Stage, at: usize, ip: IpAddr) -> bool {
     stage.nodes[at].host.addresses(PUBLIC_LINK).iter().any(|net| net.addr() == ip)
 }
 
-/// Whether a node has a session in etcd.
-pub(crate) fn has_session(stage: &Stage, node: &str) -> bool {
+/// The revision of a node's last renewal, while it has a session in etcd.
+pub(crate) fn session_revision(stage: &Stage, node: &str) -> Option<Revision> {
     let key = format!("{PREFIX}/node/{node}");
-    stage.etcd.list(&key).iter().any(|found| found.key() == key.as_bytes())
+    let found = stage.etcd.list(&key).into_iter().find(|found| found.key() == key.as_bytes())?;
+    Some(found.mod_revision())
 }
 
 /// How many probes for a VIP that were sent from an instant until now stay without an answer.
