@@ -80,10 +80,14 @@ impl Vip {
         if self.wanted == Some(due) || awaits_off {
             return false;
         }
+        self.wanted = Some(due);
         if self.is_off() {
+            // Nothing stands and nothing was ordered since: there is nothing to order off.
+            if due == Stance::Off {
+                return false;
+            }
             self.stood = None;
         }
-        self.wanted = Some(due);
         true
     }
 
