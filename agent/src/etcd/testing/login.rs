@@ -1,7 +1,7 @@
 //! User and password.
 
 use super::*;
-use crate::etcd::{Cause, User};
+use crate::etcd::User;
 
 /// An etcd whose logins last as many seconds, with a user `mantle` who may touch our keys and nothing else.
 async fn guarded(ttl: &str) -> Server {
@@ -22,12 +22,6 @@ async fn guarded(ttl: &str) -> Server {
 fn user(server: &Server, name: &str, password: &str) -> Settings {
     let user = User { name: name.to_owned(), password: password.to_owned() };
     Settings { user: Some(user), ..settings([server.url()]) }
-}
-
-async fn refused(settings: Settings) -> Cause {
-    let etcd = Etcd::new(settings);
-    assert_eq!(etcd.commit(&put("vip/10.0.0.1", 0), OVERALL).await.answer, Answer::Failed);
-    etcd.status()[0].failure.clone().expect("a reason").cause
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use self::server::Server;
-use super::{Etcd, Settings};
+use super::{Cause, Etcd, Settings};
 use crate::protocol::{Answer, Compare, Key, Record, Txn, Value, Write};
 
 const PREFIX: &str = "/mantle/test/";
@@ -48,6 +48,22 @@ async fn begun(settings: Settings) -> (Etcd, i64) {
                 sleep(Duration::from_millis(50)).await;
             }
             other => panic!("{other:?}: {:?}", etcd.status()),
+        }
+    }
+}
+
+/// Why etcd refuses what is asked with these settings. A busy machine may be silent before it refuses: that is no refusal.
+async fn refused(settings: Settings) -> Cause {
+    let etcd = Etcd::new(settings);
+    let begin = Instant::now();
+    loop {
+        let answer = etcd.commit(&put("vip/10.0.0.1", 0), OVERALL).await.answer;
+        assert!(matches!(answer, Answer::Failed | Answer::Unknown), "{answer:?}");
+        match etcd.status()[0].failure.clone().expect("a reason").cause {
+            Cause::Silent(_) if begin.elapsed() < Duration::from_secs(20) => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            cause => return cause,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::certificates::Authority;
 use super::*;
-use crate::etcd::{Cause, Tls};
+use crate::etcd::Tls;
 
 /// An etcd with a certificate for `host` that wants one from its clients.
 async fn secured(authority: &Authority, host: &str) -> Server {
@@ -19,12 +19,6 @@ async fn secured(authority: &Authority, host: &str) -> Server {
 fn trusting(server: &Server, authority: &Authority, client: Option<&Authority>) -> Settings {
     let tls = Tls { ca: authority.ca(), identity: client.map(|client| client.issue("client.example")) };
     Settings { tls: Some(tls), ..settings([server.url()]) }
-}
-
-async fn refused(settings: Settings) -> Cause {
-    let etcd = Etcd::new(settings);
-    assert_eq!(etcd.commit(&put("vip/10.0.0.1", 0), OVERALL).await.answer, Answer::Failed);
-    etcd.status()[0].failure.clone().expect("a reason").cause
 }
 
 #[tokio::test]
