@@ -80,12 +80,11 @@ fn an_address_moved_by_hand_is_a_gap_for_the_client_and_in_order_for_the_judge()
     for vip in [VIP, VIP6] {
         take_off(&a, vip);
     }
+    let taken_off = now();
     thread::sleep(Duration::from_millis(100));
-    for vip in [VIP, VIP6] {
-        wear(&b, vip);
-    }
     let moved = now();
     for vip in [VIP, VIP6] {
+        wear(&b, vip);
         client.wait_answered(vip, "b", moved, SOON);
     }
 
@@ -95,11 +94,7 @@ fn an_address_moved_by_hand_is_a_gap_for_the_client_and_in_order_for_the_judge()
     for of_vip in probes.iter() {
         let gap = of_vip.longest_gap(off - Duration::from_millis(50)..).unwrap();
         assert!(gap.length() >= Duration::from_millis(100), "{gap:?}");
-        assert!(
-            off - Duration::from_millis(50) <= gap.from && gap.to >= moved - Duration::from_millis(50),
-            "{gap:?}"
-        );
-        assert!(gap.to <= answered, "{gap:?}");
+        assert!(gap.from <= taken_off && moved <= gap.to && gap.to <= answered, "{gap:?}");
         let nodes: Vec<_> = of_vip.runs().into_iter().map(|run| run.node).collect();
         assert_eq!(nodes, ["a", "b"]);
         assert!(of_vip.lost() >= 90, "{} probes lost in 100 ms", of_vip.lost());
