@@ -22,7 +22,7 @@ use super::lifetime::Lifeline;
 use super::place::Place;
 use crate::announce::{Announcements, Announcer, Frames};
 use crate::clock;
-use crate::link::{LinkEvent, Links, OpenError, forwards_ipv6};
+use crate::link::{LinkEvent, Links, OpenError, PutError, forwards_ipv6};
 use crate::observe::Counters;
 use crate::protocol::{Event, Instant, Stance};
 use crate::wire::Mac;
@@ -131,7 +131,7 @@ impl Hands {
             });
             match self.places.get_mut(&ip) {
                 Some(place) if rightful => {
-                    place.stands_on = Some(index);
+                    place.placed(index);
                     found.insert(ip);
                 }
                 _ => self.strays.push((index, ip)),
@@ -183,8 +183,8 @@ impl Hands {
     fn notice(&mut self, event: &LinkEvent) {
         match event {
             LinkEvent::Gone(index) => {
-                for place in self.places.values_mut().filter(|place| place.stands_on == Some(*index)) {
-                    place.stands_on = None;
+                for place in self.places.values_mut().filter(|place| place.put_on == Some(*index)) {
+                    place.cleared();
                 }
             }
             LinkEvent::Address { index, address, present: false } if address.ours => {
@@ -214,7 +214,7 @@ impl Hands {
         for (ip, place) in &mut self.places {
             if place.is_ordered && place.ordered == Stance::Off && place.retry_at <= now {
                 self.announcements.stop(*ip);
-                if let Some(index) = place.stands_on {
+                if let Some(index) = place.put_on {
                     standing.push((index, *ip));
                 }
             }
@@ -223,12 +223,12 @@ impl Hands {
         for ((_, ip), removed) in standing.into_iter().zip(removed) {
             let Some(place) = self.places.get_mut(&ip) else { continue };
             match removed {
-                Ok(()) => place.stands_on = None,
+                Ok(()) => place.cleared(),
                 Err(error) => place.failed(now, &error),
             }
         }
         for ip in self.places.keys().copied().collect::<Vec<_>>() {
-            self.confirm(ip, |place| place.ordered == Stance::Off && place.stands_on.is_none());
+            self.confirm(ip, |place| place.ordered == Stance::Off && place.put_on.is_none());
         }
     }
 
@@ -254,13 +254,19 @@ impl Hands {
             let Some(place) = self.places.get_mut(&ip) else { continue };
             match put {
                 Ok(()) => {
-                    let news = place.stands_on.replace(index) != Some(index) || place.stood.is_none();
+                    let news = place.stands_on != Some(index) || place.stood.is_none();
+                    place.placed(index);
                     place.succeeded();
                     if news && let Err(error) = self.announcements.start(ip, now) {
                         place.failed(now, &error);
                     }
                 }
-                Err(error) => place.failed(now, &error),
+                Err(error) => {
+                    if matches!(error, PutError::Unanswered { .. }) {
+                        place.put_on = Some(index);
+                    }
+                    place.failed(now, &error);
+                }
             }
         }
         for ip in self.places.keys().copied().collect::<Vec<_>>() {

@@ -18,8 +18,11 @@ pub(super) struct Place {
     pub(super) is_ordered: bool,
     /// The stance that was confirmed last, while it stands.
     pub(super) stood: Option<Stance>,
-    /// The link its address is on.
+    /// The link its address is on, as far as is known.
     pub(super) stands_on: Option<u32>,
+    /// The link its address may be on: it was put there, and the kernel has not confirmed since that it took it off. News
+    /// that it is gone is no such word, since it may be older than the last put.
+    pub(super) put_on: Option<u32>,
     /// No new try before.
     pub(super) retry_at: Instant,
     failures: u32,
@@ -41,6 +44,7 @@ impl Place {
             is_ordered: false,
             stood: None,
             stands_on: None,
+            put_on: None,
             retry_at: Instant::ZERO,
             failures: 0,
             excuse: None,
@@ -54,7 +58,19 @@ impl Place {
         self.retry_at = Instant::ZERO;
     }
 
-    /// The address is gone though nobody here took it off.
+    /// The address is there.
+    pub(super) fn placed(&mut self, index: u32) {
+        self.stands_on = Some(index);
+        self.put_on = Some(index);
+    }
+
+    /// The address is not there, by the kernel's word: it took it off, or has no such link any more.
+    pub(super) fn cleared(&mut self) {
+        self.stands_on = None;
+        self.put_on = None;
+    }
+
+    /// The address is said to be gone though nobody here took it off.
     pub(super) fn vanished(&mut self) {
         self.stands_on = None;
         if self.ordered != Stance::Off {

@@ -118,11 +118,27 @@ impl Links {
             };
             return vips.iter().map(blind).collect();
         }
-        let plan = |&(index, ip): &(u32, IpAddr)| match self.view.inventory.holding(index, ip) {
-            Holding::Nobody => Plan::Settled(Ok(())),
-            Holding::Us => Plan::Make(Change::Remove),
-            Holding::Somebody { prefix } => {
-                Plan::Settled(Err(RemoveError::NotOurs { ip, link: self.view.link_name(index), prefix }))
+        let is_missed =
+            |&(index, ip): &(u32, IpAddr)| matches!(self.view.inventory.holding(index, ip), Holding::Nobody);
+        // That nobody told of an address doesn't mean that it isn't there: one that had just expired when it was put anew
+        // is told of as gone, and, where it is IPv6, as back only when the kernel comes round to it. It lists it, though.
+        let listed = if vips.iter().any(is_missed) { Some(machine_links()) } else { None };
+        let plan = |vip: &(u32, IpAddr)| {
+            let (index, ip) = *vip;
+            let holding = match &listed {
+                Some(Ok(listed)) if is_missed(vip) => listed.holding(index, ip),
+                Some(Err(source)) if is_missed(vip) => {
+                    let link = self.view.link_name(index);
+                    return Plan::Settled(Err(RemoveError::Blind { ip, link, source: source.clone() }));
+                }
+                _ => self.view.inventory.holding(index, ip),
+            };
+            match holding {
+                Holding::Nobody => Plan::Settled(Ok(())),
+                Holding::Us => Plan::Make(Change::Remove),
+                Holding::Somebody { prefix } => {
+                    Plan::Settled(Err(RemoveError::NotOurs { ip, link: self.view.link_name(index), prefix }))
+                }
             }
         };
         let plans = vips.iter().map(plan).collect();
@@ -275,6 +291,23 @@ mod tests {
                     matches!(event, LinkEvent::Address { address, present: true, .. } if address.ip == ip),
                     "{event:?}"
                 );
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_there_is_taken_off_though_the_last_word_was_that_it_is_gone() {
+        in_namespace(async |ground| {
+            let index = ground.pair("v0", "v1").await;
+            let mut links = Links::open().unwrap();
+            for ip in ["10.9.0.9", "fd09::9"] {
+                let vip = ip.parse().unwrap();
+                links.put(index, vip, Lifetime::LONGEST).unwrap();
+                while timeout(Duration::from_millis(50), links.next()).await.is_ok() {}
+                let address = Address { ip: vip, prefix: host_prefix(vip), peer: None, ours: true };
+                links.view.inventory.apply(Fact::AddressGone(index, address), &mut VecDeque::new());
+                links.remove(index, vip).unwrap();
+                assert!(ground.address(index, vip).await.is_none(), "{vip} is still there");
             }
         });
     }
