@@ -3,7 +3,9 @@
 use core::ptr;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM};
-use aya_ebpf::helpers::{bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes};
+use aya_ebpf::helpers::{
+    bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes,
+};
 use aya_ebpf::programs::TcContext;
 use mantle_ebpf::verdict::Frame;
 
@@ -89,7 +91,7 @@ impl Frame for Skb {
     #[inline(always)]
     fn resize(&mut self, len: u32) -> bool {
         // SAFETY: the kernel gave the context, and no borrow of the frame is left.
-        unsafe { bpf_skb_change_tail(self.0, len, 0) == 0 }
+        self.len() == len || unsafe { bpf_skb_change_tail(self.0, len, 0) == 0 }
     }
 
     #[inline(always)]

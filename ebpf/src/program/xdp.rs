@@ -67,7 +67,7 @@ impl Frame for Xdp {
     fn resize(&mut self, len: u32) -> bool {
         let by = len.cast_signed() - self.len().cast_signed();
         // SAFETY: the kernel gave the context, and no borrow of the frame is left.
-        unsafe { bpf_xdp_adjust_tail(self.0, by) == 0 }
+        by == 0 || unsafe { bpf_xdp_adjust_tail(self.0, by) == 0 }
     }
 
     #[inline(always)]
