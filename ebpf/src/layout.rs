@@ -2,6 +2,11 @@
 //!
 //! All of it is `repr(C)` without padding the compiler could fill with anything: the kernel compares keys byte by byte.
 
+#![expect(
+    clippy::inline_always,
+    reason = "between eBPF functions pass five registers and one back: no structs"
+)]
+
 use core::mem::offset_of;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -35,12 +40,13 @@ impl Address {
 
     /// The IPv6 address of these octets.
     #[inline(always)]
-    pub const fn v6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> Self {
+    pub const fn v6(octets: [u8; 16]) -> Self {
+        let (words, _) = octets.as_chunks();
         Self([
-            u32::from_ne_bytes([a, b, c, d]),
-            u32::from_ne_bytes([e, f, g, h]),
-            u32::from_ne_bytes([i, j, k, l]),
-            u32::from_ne_bytes([m, n, o, p]),
+            u32::from_ne_bytes(words[0]),
+            u32::from_ne_bytes(words[1]),
+            u32::from_ne_bytes(words[2]),
+            u32::from_ne_bytes(words[3]),
         ])
     }
 

@@ -22,6 +22,11 @@
 //!
 //! The ethertype is tested first, the filter next, then the map, the clock last: each costs more than the one before.
 
+#![expect(
+    clippy::inline_always,
+    reason = "between eBPF functions pass five registers and one back: no structs"
+)]
+
 use crate::layout::{Address, Counter, Event, Kind, Right, State, Vip};
 use crate::wire::Mac;
 
@@ -53,7 +58,7 @@ pub trait Frame {
     fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool;
 
     /// How long it is.
-    fn len(&self) -> u32;
+    fn size(&self) -> u32;
 
     /// The interface it arrived on or leaves by.
     fn link(&self) -> u32;
@@ -61,8 +66,8 @@ pub trait Frame {
     /// Whether it has a VLAN tag that is kept beside it.
     fn is_tagged(&self) -> bool;
 
-    /// Makes it `len` bytes long if it is not; says whether that could be done.
-    fn resize(&mut self, len: u32) -> bool;
+    /// Makes it `size` bytes long if it is not; says whether that could be done.
+    fn resize(&mut self, size: u32) -> bool;
 
     /// Writes over its first `N` bytes; says whether that could be done.
     fn overwrite<const N: usize>(&mut self, bytes: &[u8; N]) -> bool;

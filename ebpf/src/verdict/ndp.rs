@@ -47,7 +47,7 @@ impl Desk {
     /// Reads a solicitation by the list of RFC 4861 §7.1.1, if it has one of the two lengths that occur.
     #[inline(always)]
     pub(super) fn read(&mut self, frame: &impl Frame) -> Option<Asked> {
-        let payload = match frame.len() as usize {
+        let payload = match frame.size() as usize {
             BARE => frame.copy::<BARE>(self.frame.first_chunk_mut()?).then_some(24),
             ONE_OPTION => frame.copy::<ONE_OPTION>(self.frame.first_chunk_mut()?).then_some(32),
             _ => None,
@@ -102,8 +102,9 @@ impl Desk {
             (asked.asker_mac, asked.asker, SOLICITED)
         };
         let flags = OVERRIDE | solicited | if vip.router == 0 { 0 } else { ROUTER };
-        let Mac([a, b, c, d, e, f]) = owner;
-        let option = bytes([2, 1, a, b, c, d, e, f]);
+        let mut option = [2, 1, 0, 0, 0, 0, 0, 0];
+        put::<2, 6, _>(&mut option, owner.0);
+        let option = bytes(option);
         let message = [136, 0, 0, 0, flags, 0, 0, 0];
         let sum = checksum([asked.target, destination, [bytes(message), option], asked.target], 32);
         let [high, low] = sum.to_ne_bytes();
@@ -167,5 +168,6 @@ fn checksum(words: [[u64; 2]; 4], payload: u8) -> u16 {
     sum = (sum & 0xffff) + (sum >> 16);
     // Three times: 32 bits fold into 17, which fold into 16 and may still carry.
     sum = (sum & 0xffff) + (sum >> 16);
-    !(sum & 0xffff) as u16
+    let [.., high, low] = sum.to_be_bytes();
+    !u16::from_be_bytes([high, low])
 }

@@ -70,6 +70,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// Loads the programs. `None` only if the one who runs the tests said that there is no privilege for it: a test
     /// that skips itself looks like one that passes.
+    #[expect(clippy::print_stdout, reason = "what a test says")]
     pub(crate) fn new() -> Option<Self> {
         if std::env::var_os("MANTLE_UNPRIVILEGED").is_some_and(|value| value == "1") {
             println!("not run: MANTLE_UNPRIVILEGED=1");

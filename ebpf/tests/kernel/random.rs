@@ -99,7 +99,7 @@ impl Frames {
             4 => frame[at] = *random.one(&[0, 1, 2, 24, 32, 58, 135, 136, 254, 255]),
             5 => put(frame, *random.one(&[0, 6, 22, 32, 80]), random.one(&self.macs).as_slice()),
             6 if !self.v4.is_empty() => {
-                put(frame, *random.one(&[26, 28, 30, 38]), random.one(&self.v4).as_slice())
+                put(frame, *random.one(&[26, 28, 30, 38]), random.one(&self.v4).as_slice());
             }
             7 => put(frame, *random.one(&[22, 38, 62]), random.one(&self.v6).as_slice()),
             8 => put(frame, 22, &[0; 16]),

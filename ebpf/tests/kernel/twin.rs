@@ -95,7 +95,7 @@ impl Frame for Buffer {
         })
     }
 
-    fn len(&self) -> u32 {
+    fn size(&self) -> u32 {
         self.bytes.len().try_into().unwrap()
     }
 
@@ -107,8 +107,8 @@ impl Frame for Buffer {
         self.is_tagged
     }
 
-    fn resize(&mut self, len: u32) -> bool {
-        self.bytes.resize(len.try_into().unwrap(), 0);
+    fn resize(&mut self, size: u32) -> bool {
+        self.bytes.resize(size.try_into().unwrap(), 0);
         true
     }
 

@@ -1,6 +1,6 @@
 //! The kernel's programs and the host's build of the same logic, against each other and against the wire formats.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use mantle_ebpf::layout::{Address, Counter, Right, State, Vip};
 use mantle_ebpf::verdict::Verdict;
@@ -42,7 +42,7 @@ fn frames() -> Frames {
     let mut v4: Vec<_> = (1..=8).map(|last| [10, 1, 2, last]).collect();
     let mut v6: Vec<_> =
         (1..=8).map(|last| Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]).octets()).collect();
-    v4.extend(OTHER4.iter().chain([&HOST4]).map(|ip| ip.octets()));
+    v4.extend(OTHER4.iter().chain([&HOST4]).map(Ipv4Addr::octets));
     v6.extend(OTHER6.iter().chain([&HOST6]).map(Ipv6Addr::octets));
     Frames::about(&v4, &v6)
 }
