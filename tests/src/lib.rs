@@ -1,1 +1,32 @@
-//! The lab.
+//! The lab: hosts made of namespaces, switches between them, real etcd, a client that counts every packet, and a tap
+//! from which the judge tells whether two nodes ever acted as owner at once.
+//!
+//! A scenario makes a [`Lab`], adds hosts and etcd to it, starts agents, breaks things, and asks for the verdict. Labs
+//! share nothing, so scenarios run in parallel. The lab panics when it cannot do what it is asked: a scenario has
+//! nobody else to hand an error to, and must never pass because something could not be tried.
+
+pub mod bench;
+pub mod clock;
+pub mod demo;
+pub mod etcd;
+pub mod history;
+pub mod host;
+pub mod judge;
+pub mod lab;
+pub mod probe;
+pub mod process;
+pub mod stage;
+pub mod switch;
+pub mod tap;
+
+mod binaries;
+mod interrupt;
+mod namespace;
+mod netlink;
+
+pub use etcd::{EtcdCluster, EtcdOptions, EtcdVersion};
+pub use history::History;
+pub use host::Host;
+pub use lab::Lab;
+pub use probe::Client;
+pub use process::Process;

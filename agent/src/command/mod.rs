@@ -1,8 +1,132 @@
 //! The subcommands of `mantle`, one file each.
+//!
+//! Exit codes: 0 done; 1 failed; 2 wrong usage or a wrong config; 3 no agent is running (`status`); 4 another agent is
+//! running on this node (`run`).
 
+mod check;
+mod run;
+pub mod status;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::agent;
+use crate::config::{self, Config};
+use crate::observe::log::LogFormat;
+
+const FAILED: u8 = 1;
+const WRONG_CONFIG: u8 = 2;
+const ALREADY_RUNNING: u8 = 4;
+
+/// Keeps a shared IP address alive on a layer-2 network: exactly one node wears it at a time.
+#[derive(Debug, Parser)]
+#[command(name = "mantle", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the agent until SIGTERM or SIGINT, which release every VIP in order; a second signal ends at once
+    Run {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// The form of a log line
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
+        /// error, warn, info, debug, trace, or filters; `MANTLE_LOG` and then info if not given
+        #[arg(long)]
+        log_level: Option<String>,
+    },
+    /// Checks the config against itself and this machine; changes nothing
+    Check {
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+    /// Shows how the agent on this node stands to each VIP
+    Status {
+        #[command(flatten)]
+        socket: SocketArgument,
+        /// What to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: status::Format,
+    },
+    /// Prints a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigArgument {
+    /// A YAML file, or a directory of them
+    #[arg(short, long, value_name = "FILE|DIR")]
+    config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct SocketArgument {
+    /// The config whose runtimeDir has the agent's socket
+    #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// The agent's socket [default: /run/mantle/mantle.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
 
 /// Runs the subcommand that the command line names.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Arguments::parse().command {
+        Command::Run { config, log_format, log_level } => {
+            with_config(&config.config, |config| run::run(config, log_format, log_level.as_deref()))
+        }
+        Command::Check { config } => with_config(&config.config, check::run),
+        Command::Status { socket, output } => match socket.path() {
+            Ok(path) => status::run(&path, output).unwrap_or_else(|error| fail("status", &error)),
+            Err(code) => code,
+        },
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "mantle", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+impl SocketArgument {
+    fn path(&self) -> Result<PathBuf, ExitCode> {
+        match (&self.socket, &self.config) {
+            (Some(socket), _) => Ok(socket.clone()),
+            (None, Some(config)) => Ok(agent::socket(&load(config)?.runtime_dir)),
+            (None, None) => Ok(agent::socket(Path::new(config::RUNTIME_DIR))),
+        }
+    }
+}
+
+fn with_config(path: &Path, command: impl FnOnce(&Config) -> anyhow::Result<ExitCode>) -> ExitCode {
+    match load(path) {
+        Ok(config) => command(&config).unwrap_or_else(|error| fail("run", &error)),
+        Err(code) => code,
+    }
+}
+
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    config::load(path).map_err(|errors| {
+        complain(&format!("{errors}"));
+        ExitCode::from(WRONG_CONFIG)
+    })
+}
+
+fn fail(command: &str, error: &anyhow::Error) -> ExitCode {
+    complain(&format!("mantle {command}: {error:#}"));
+    ExitCode::from(FAILED)
+}
+
+/// Writes a line to stderr; where even that is closed there is nobody to tell.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

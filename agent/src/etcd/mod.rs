@@ -1,1 +1,43 @@
-//! placeholder
+//! The only room that speaks etcd: transactions, the list and the watch of our keys, and who of the members to ask.
+//!
+//! Several endpoints in one `etcd_client::Client` do not fail over (with one of two refusing, a third of the calls
+//! failed; with one silent, calls hang). So there is one client per endpoint, and the order in which they are asked
+//! is our own:
+//!
+//! - [`settings`]: where etcd is and how to log in, as plain data;
+//! - [`codec`], [`keyspace`]: bytes ↔ the protocol's values and keys;
+//! - [`transaction`]: the protocol's transactions and answers ↔ etcd's;
+//! - [`failure`], [`classify`]: what went wrong, whether it leaves a transaction's outcome open, what to do;
+//! - [`backoff`], [`ranking`]: pure; when to try a failed endpoint again, which one to ask first;
+//! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
+//! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
+//! - [`handle`], [`commit`], [`list`], [`watch`], [`news`]: what the agent asks for and is told.
+//!
+//! Connections live on the runtime that first needed them. Renewals must wait for nothing else, so an [`Etcd`] is to
+//! be used from the renewals' runtime only.
+
+mod backoff;
+mod classify;
+mod cluster;
+mod codec;
+mod commit;
+mod connect;
+mod endpoint;
+mod failure;
+mod handle;
+mod keyspace;
+mod list;
+mod news;
+mod ranking;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod transaction;
+mod watch;
+
+pub use commit::Committed;
+pub use endpoint::EndpointStatus;
+pub use failure::{Cause, Errand, Failure};
+pub use handle::Etcd;
+pub use news::{Loss, StoreEvent};
+pub use settings::{Settings, Tls, User};

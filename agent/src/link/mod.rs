@@ -1,1 +1,32 @@
-//! placeholder
+//! The only room that speaks netlink: the node's links, their addresses, and the VIPs among them.
+//!
+//! [`Links`] puts VIPs in place and takes them off, and tells of every change to a link or an address, whoever
+//! made it. [`Inventory`] is what is there now.
+//!
+//! Requests are plain function calls, not futures: the kernel carries a netlink request out within the system call
+//! that sends it, so there is nothing to wait for, and no operation can be cancelled half-way. The events are read
+//! from a second socket, and so are the dumps: on one socket the two stand in the order in which they happened, so
+//! a change during a dump can't be lost or undone by it. (`rtnetlink`'s own connections hand out dumps and events
+//! through separate channels; here its packets and sockets are used below them.)
+
+mod decode;
+mod error;
+mod inventory;
+mod lifetime;
+mod links;
+mod request;
+mod router;
+mod socket;
+mod watch;
+
+#[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
+mod namespace;
+
+pub use error::{FindError, OpenError, PutError, RemoveError};
+pub use inventory::{Address, Inventory, Link, LinkEvent};
+pub use lifetime::Lifetime;
+pub use links::Links;
+pub use router::forwards_ipv6;
+pub use watch::machine_links;

@@ -25,9 +25,11 @@ impl Timing {
     /// A crash costs about 0.3 s; wants etcd at 50/250 ms.
     pub const FASTEST: Self = Self::millis(50, 250, 340);
 
-    /// The longest right that may be asked for; a standby that cannot know how long an owner may go on waits for
-    /// this.
+    /// The longest right that may be asked for.
     pub const LONGEST_RIGHT: Duration = Duration::from_secs(10);
+    /// The longest that any node may go on answering, whatever fences it: a standby that cannot know how long an owner may
+    /// waits for this.
+    pub const LONGEST_BOUND: Duration = Duration::from_secs(12);
     /// The shortest renewal interval: below it etcd is the bottleneck, not the timing.
     pub const SHORTEST_RENEW: Duration = Duration::from_millis(20);
 

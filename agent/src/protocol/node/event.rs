@@ -13,7 +13,8 @@ use crate::protocol::{Answer, Change, Epoch, Instant, Key, NodeName, Revision, S
 pub enum Event {
     /// The instant that [`Node::deadline`](super::Node::deadline) named has come.
     Tick,
-    /// Addresses of these VIPs stand on their links: a predecessor on this machine left them.
+    /// Addresses of these VIPs stand on their links: a predecessor on this machine left them. Those of which the config
+    /// knows nothing are named only if they could not be taken off, and [`Event::Stood`] tells when they are.
     Found(BTreeSet<IpAddr>),
     /// The MACs of the links and the VIPs that could be worn now, whenever either changes.
     Facts {

@@ -18,6 +18,8 @@
 //! counted from before they were sent (I3).
 
 mod event;
+mod inherited;
+mod look;
 mod owning;
 mod peers;
 mod session;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 
 pub use event::{Effect, Event, Happening, How, Purpose, Request};
+pub use look::{PeerLook, VipLook};
 use peers::Peers;
 use session::Own;
 pub use session::Standing;
@@ -114,13 +117,14 @@ impl Node {
             }
             Event::Listed(revision, changes) => self.list(now, revision, changes),
             Event::Changed(changes) => self.changed(now, changes),
-            Event::Answered { request, sent, answer } => self.answered(now, &request, sent, answer),
+            Event::Answered { request, sent, answer } => self.answered(now, &request, sent, &answer),
             Event::Stop => self.stopping = true,
         }
         self.wake = Instant::from_boot(Duration::MAX);
         self.move_vips(now);
         self.keep_session(now);
         self.stand(now);
+        self.forget_inherited();
         if std::mem::take(&mut self.sessions_changed) {
             self.forget_sessions();
         }
@@ -145,6 +149,10 @@ impl Node {
     fn found(&mut self, vips: &BTreeSet<IpAddr>) {
         for (ip, vip) in &mut self.vips {
             vip.found(vips.contains(ip));
+        }
+        // What stands though the config knows nothing of it could not be taken off yet.
+        for ip in vips {
+            self.vips.entry(*ip).or_default();
         }
     }
 
@@ -203,22 +211,23 @@ impl Node {
             }
             Key::Vip(ip) => {
                 let (ip, entry) = (*ip, entry.cloned());
+                self.inherit(now, ip, entry.as_ref());
                 self.record_is(now, ip, entry.as_ref());
             }
         }
     }
 
-    fn answered(&mut self, now: Instant, request: &Request, sent: Instant, answer: Answer) {
+    fn answered(&mut self, now: Instant, request: &Request, sent: Instant, answer: &Answer) {
         let current = request.session == self.own.live();
-        match &answer {
+        match answer {
             Answer::Done(revision) => self.done(now, &request.txn, *revision),
             Answer::Refused { found, .. } => self.changed(now, found.clone()),
             Answer::Failed | Answer::Unknown => {}
         }
-        self.session_answered(now, request, sent, &answer);
+        self.session_answered(now, request, sent, answer);
         // Answers of an older session change nothing but the view (I6).
         if current {
-            self.vips_answered(now, request, &answer);
+            self.vips_answered(now, request, answer);
         }
     }
 

@@ -42,9 +42,9 @@ impl Node {
             }
             if mine {
                 if vip.leaving {
-                    releases.push(ip)
+                    releases.push(ip);
                 } else {
-                    claims.push(ip)
+                    claims.push(ip);
                 }
                 continue;
             }
@@ -85,7 +85,7 @@ impl Node {
         let turn = self.rank(now, ip, &vip.held) * (timing.renew / 4);
         match &vip.held {
             Held::Nobody => Free::From(vip.since + turn),
-            Held::Unknown => Free::From(vip.since + timing.silence_for(Timing::LONGEST_RIGHT) + turn),
+            Held::Unknown => Free::From(vip.since + timing.silence_for(Timing::LONGEST_BOUND) + turn),
             Held::By(holder) if holder.node == self.settings.name && self.own.is_past(holder.session) => {
                 Free::From(vip.since)
             }
@@ -257,7 +257,7 @@ impl Node {
     /// Takes in a record.
     pub(super) fn record_is(&mut self, now: Instant, ip: IpAddr, entry: Option<&Entry>) {
         let Some(vip) = self.vips.get_mut(&ip) else { return };
-        let before = vip.held.clone();
+        let (before, known_since) = (vip.held.clone(), vip.since);
         if !vip.record_is(now, entry) {
             return;
         }
@@ -265,7 +265,8 @@ impl Node {
         let is_own = |held: &Held| matches!(held, Held::By(holder) if holder.node == self.settings.name);
         let happening = match (&before, &after) {
             (Held::By(holder), after) if is_own(after) && !is_own(&before) => {
-                let silence = now.since(self.silent_since_before(holder));
+                let heard = self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at);
+                let silence = now.since(heard.max(known_since));
                 let how = How::TookOver { from: holder.node.clone(), silence };
                 Happening::BecameOwner { vip: ip, epoch, how }
             }
@@ -275,10 +276,6 @@ impl Node {
             (_, Held::Nobody | Held::Unknown) => Happening::OwnerIs { vip: ip, owner: None, epoch },
         };
         self.tell(happening);
-    }
-
-    fn silent_since_before(&self, holder: &Holder) -> Instant {
-        self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at)
     }
 
     /// Forgets sessions that are neither there nor named by a record.

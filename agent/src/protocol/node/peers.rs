@@ -30,8 +30,8 @@ impl Peers {
 
     /// A session's key holds something unreadable: its node may be alive, and nobody knows for how long.
     pub(super) fn unreadable(&mut self, now: Instant, name: &NodeName, created: Revision) {
-        let bound = Timing::LONGEST_RIGHT;
-        let heard = Heard { at: now, bound, renew: bound / 10, clear_at: Instant::ZERO };
+        let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_RIGHT / 10);
+        let heard = Heard { at: now, bound, renew, clear_at: Instant::ZERO };
         self.heard.entry((name.clone(), created)).or_insert(heard);
     }
 
@@ -55,15 +55,13 @@ impl Peers {
 
     /// Until when a session counts as alive: two renewals of a standby were missed then.
     pub(super) fn alive_until(&self, name: &NodeName, created: Revision) -> Option<Instant> {
-        let heard = self.heard.get(&(name.clone(), created))?;
-        Some(heard.at + 11 * heard.renew)
+        Some(self.last_renewal(name, created)?.1)
     }
 
     /// When a session has been silent for so long that its owner cannot act and a standby would have been heard.
     pub(super) fn given_up_at(&self, name: &NodeName, created: Revision, timing: Timing) -> Option<Instant> {
         let heard = self.heard.get(&(name.clone(), created))?;
-        let alive_until = heard.at + 11 * heard.renew;
-        Some(alive_until.max(heard.at + timing.silence_for(heard.bound)))
+        Some(self.alive_until(name, created)?.max(heard.at + timing.silence_for(heard.bound)))
     }
 
     /// When a session is due to be cleared away: silent for ten times S.
@@ -79,8 +77,9 @@ impl Peers {
         }
     }
 
-    /// The sessions, with how long each has been silent at `now`.
-    pub(super) fn silences(&self, now: Instant) -> impl Iterator<Item = (&NodeName, Revision, Duration)> {
-        self.heard.iter().map(move |((name, created), heard)| (name, *created, now.since(heard.at)))
+    /// When a session was last heard of, and until when it counts as alive.
+    pub(super) fn last_renewal(&self, name: &NodeName, created: Revision) -> Option<(Instant, Instant)> {
+        let heard = self.heard.get(&(name.clone(), created))?;
+        Some((heard.at, heard.at + 11 * heard.renew))
     }
 }

@@ -116,7 +116,7 @@ impl Node {
             Standing::None | Standing::InUse if self.stopping => self.end_without_session(),
             Standing::None | Standing::InUse => self.seek_session(now),
             Standing::Live(session) if self.stopping && self.has_left(session) => {
-                self.end_session(now, session)
+                self.end_session(now, session);
             }
             Standing::Live(session) => self.renew_when_due(now, session),
             Standing::Starting | Standing::Resuming(_) | Standing::Ending(_) | Standing::Ended => {}
@@ -282,7 +282,7 @@ impl Node {
             (Standing::Resuming(session), Purpose::Resume, Answer::Done(_)) => {
                 self.go_live(now, session, sent);
                 self.tell(Happening::SessionResumed(session));
-                self.resume_vips(session);
+                self.resume_vips(now, session);
             }
             (Standing::Starting, Purpose::Start, _) | (Standing::Resuming(_), Purpose::Resume, _) => {
                 self.own.standing = Standing::None;
@@ -356,7 +356,7 @@ impl Node {
 
     /// What a resumed session owns and still stands goes on; what does not stand may be under a release that a
     /// predecessor sent, so it is armed only once its record has changed.
-    fn resume_vips(&mut self, session: Revision) {
+    fn resume_vips(&mut self, now: Instant, session: Revision) {
         let mut resumed = Vec::new();
         for (ip, vip) in &mut self.vips {
             if !vip.names(&self.settings.name, session) {
@@ -370,5 +370,6 @@ impl Node {
         for happening in resumed {
             self.tell(happening);
         }
+        self.inherit_all(now, session);
     }
 }

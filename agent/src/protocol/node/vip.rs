@@ -15,6 +15,7 @@ pub(super) enum Held {
 }
 
 /// One VIP.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; no two exclude each other")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Vip {
     /// Whether it could be worn now.

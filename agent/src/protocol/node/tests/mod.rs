@@ -3,6 +3,8 @@
 mod store;
 mod world;
 
+use std::net::IpAddr;
+
 use super::{Effect, Event, Happening, How, Purpose, Standing};
 use crate::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
 use world::{World, ip, ms, settings};
@@ -165,6 +167,50 @@ fn what_no_longer_stands_is_rearmed_only_under_a_new_epoch() {
     assert!(world.store.keys[&vip(1)].modified > before, "a release of the predecessor could still commit");
 }
 
+/// Both held by a, which comes back knowing only the first, with `found` still standing.
+fn back_without_the_second(found: &[IpAddr]) -> (World, usize, usize) {
+    let mut world = World::new();
+    let a = world.start(settings("a", &[ip(1), ip(2)]), &[]);
+    let b = world.start(settings("b", &[ip(1), ip(2)]), &[]);
+    world.pass(ms(500));
+    world.hosts[a].runs = false;
+    world.hosts[a].confirms = false;
+    world.restart(a, settings("a", &[ip(1)]), found);
+    (world, a, b)
+}
+
+#[test]
+fn what_a_predecessor_held_and_the_config_no_longer_knows_is_given_up() {
+    let (mut world, a, b) = back_without_the_second(&[ip(1)]);
+    assert_eq!(world.owner(ip(2)), Some(b), "nobody could take it from a live session");
+    assert_eq!(world.hosts[a].committed, [Purpose::Resume, Purpose::Release]);
+    assert_eq!(world.hosts[a].node.vips().count(), 1, "given up and forgotten");
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(2)), Some(b));
+}
+
+#[test]
+fn what_the_config_no_longer_knows_is_not_given_up_while_it_stands() {
+    let (mut world, a, b) = back_without_the_second(&[ip(1), ip(2)]);
+    world.pass(ms(500));
+    assert!(!world.hosts[a].committed.contains(&Purpose::Release));
+    world.hosts[a].stances.insert(ip(2), Stance::Off);
+    world.give(a, Event::Stood(ip(2), Stance::Off));
+    assert_eq!(world.owner(ip(2)), Some(b));
+}
+
+#[test]
+fn a_late_claim_of_a_predecessor_is_given_up_too() {
+    let mut world = World::new();
+    let a = world.start(settings("a", &[ip(1)]), &[]);
+    let b = world.start(settings("b", &[ip(1), ip(2)]), &[]);
+    let Some(Value::Record(record)) = world.store.value(&vip(1)).cloned() else { panic!("a is owner") };
+    world.force(&Write::Put(vip(2), Value::Record(record)));
+    world.pass(ms(500));
+    assert_eq!(world.owner(ip(2)), Some(b));
+    assert_eq!(world.hosts[a].node.vips().count(), 1);
+}
+
 #[test]
 fn a_name_in_live_use_is_refused_and_its_bearer_not_disturbed() {
     let (mut world, a, b) = two();
@@ -200,7 +246,7 @@ fn garbage_that_nobody_mends_ends_after_the_longest_right() {
     let mut world = World::new();
     world.force(&Write::Put(vip(1), Value::Garbage));
     let a = world.start(settings("a", &[ip(1)]), &[]);
-    world.pass(ms(12_400));
+    world.pass(ms(15_000));
     assert_eq!(world.owner(ip(1)), None);
     world.pass(ms(400));
     assert_eq!(world.owner(ip(1)), Some(a));

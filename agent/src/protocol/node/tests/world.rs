@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::super::{Effect, Event, Happening, Node, Purpose, Request, Settings};
 use super::store::Store;
-use crate::protocol::{Answer, Instant, Stance, Timing, Write};
+use crate::protocol::{Answer, Change, Instant, Stance, Timing, Write};
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
 pub(super) struct Host {
     pub(super) node: Node,
     /// How the kernel stands: what the last confirmed order left.
@@ -145,7 +146,7 @@ impl World {
         self.hosts[at].committed.push(request.purpose);
         let answer = if self.hosts[at].etcd {
             let (answer, changes) = self.store.commit(&request.txn);
-            self.show(changes);
+            self.show(&changes);
             answer
         } else {
             Answer::Unknown
@@ -154,10 +155,10 @@ impl World {
         self.inbox.push_back((at, Event::Answered { request, sent, answer }));
     }
 
-    fn show(&mut self, changes: Vec<crate::protocol::Change>) {
+    fn show(&mut self, changes: &[Change]) {
         for (at, host) in self.hosts.iter().enumerate() {
             if host.watch && !changes.is_empty() {
-                self.inbox.push_back((at, Event::Changed(changes.clone())));
+                self.inbox.push_back((at, Event::Changed(changes.to_vec())));
             }
         }
     }
@@ -165,7 +166,7 @@ impl World {
     /// A foreign hand writes.
     pub(super) fn force(&mut self, write: &Write) {
         let changes = self.store.force(write);
-        self.show(changes);
+        self.show(&changes);
         self.settle();
     }
 

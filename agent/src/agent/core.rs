@@ -1,0 +1,178 @@
+//! The core loop: waits, feeds the protocol, carries out its effects.
+//!
+//! It has a thread and a runtime of its own, shared only with the connections to etcd: no scrape, slow disk or netlink
+//! call can delay a renewal. Cancel-safety: the loop's `select!` waits on channels, whose news leave them only
+//! as they are received, and on a sleep, which is made anew each turn; nothing else is awaited.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::sleep;
+
+use super::hands::Order;
+use super::showing::Showing;
+use super::story;
+use crate::clock;
+use crate::etcd::{Etcd, StoreEvent};
+use crate::observe::Counters;
+use crate::protocol::node::{Happening, How, Purpose, Request};
+use crate::protocol::{Effect, Event, Instant, Node};
+
+/// What reaches the core loop from the agent's other parts.
+#[derive(Debug)]
+pub(super) enum News {
+    /// An event for the protocol.
+    Event(Event),
+    /// What each VIP waits for that cannot be worn now.
+    Waits(Vec<(std::net::IpAddr, Arc<str>)>),
+}
+
+/// The core loop and what it drives.
+pub(super) struct Core {
+    /// The protocol.
+    pub(super) node: Node,
+    /// Where its transactions go.
+    pub(super) etcd: Etcd,
+    /// How long a transaction is tried.
+    pub(super) patience: Duration,
+    /// Where its stances go.
+    pub(super) hands: UnboundedSender<Order>,
+    /// Where the answers to its transactions come from.
+    pub(super) news: UnboundedSender<News>,
+    /// What the rest of the agent sees of it.
+    pub(super) showing: Showing,
+    /// What it counts.
+    pub(super) counters: Arc<Counters>,
+}
+
+/// The loop turns at least this often, so that a heartbeat shows that it does.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Runs until everything is released after [`Event::Stop`].
+    pub(super) async fn run(
+        mut self,
+        mut inbox: UnboundedReceiver<News>,
+        mut store: UnboundedReceiver<StoreEvent>,
+    ) {
+        loop {
+            let now = clock::now();
+            let wait = self.node.deadline().since(now).min(LONGEST_WAIT).min(self.showing.due_in(now));
+            let event = tokio::select! {
+                biased;
+                news = inbox.recv() => match news {
+                    Some(news) => self.translate(news),
+                    None => return,
+                },
+                Some(news) = store.recv() => self.translate_store(news),
+                () = sleep(wait) => Some(Event::Tick),
+            };
+            let now = clock::now();
+            if let Some(event) = event
+                && self.step(now, event)
+            {
+                return;
+            }
+            self.showing.show(now, &self.node, &self.etcd);
+        }
+    }
+
+    /// Feeds one event; says whether the node has ended.
+    fn step(&mut self, now: Instant, event: Event) -> bool {
+        let mut ended = false;
+        for effect in self.node.handle(now, event) {
+            match effect {
+                Effect::Commit(request) => self.commit(request),
+                Effect::Stand(vip, stance) => self.order(Order::Stand(vip, stance)),
+                Effect::Right(until) => self.order(Order::Right(until)),
+                Effect::Relist => self.etcd.restart_watch(),
+                Effect::Tell(happening) => {
+                    self.count(&happening);
+                    story::tell(&happening);
+                    self.showing.soon();
+                }
+                Effect::Ended => ended = true,
+            }
+        }
+        ended
+    }
+
+    fn translate(&mut self, news: News) -> Option<Event> {
+        match news {
+            News::Event(event) => Some(event),
+            News::Waits(waits) => {
+                self.showing.waits(waits);
+                None
+            }
+        }
+    }
+
+    fn translate_store(&mut self, news: StoreEvent) -> Option<Event> {
+        match news {
+            StoreEvent::Listed { revision, changes } => {
+                self.showing.seen(revision);
+                tracing::debug!(revision, keys = changes.len(), "listed");
+                Some(Event::Listed(revision, changes))
+            }
+            StoreEvent::Changes { revision, changes } => {
+                self.showing.seen(revision);
+                Some(Event::Changed(changes))
+            }
+            StoreEvent::Foreign { key, revision } => {
+                self.counters.garbage.inc();
+                tracing::warn!(key, revision, "a key below our prefix is none of ours; ignored");
+                None
+            }
+            StoreEvent::Lost(loss) => {
+                self.counters.watch_restarts.inc();
+                tracing::warn!("no news from etcd: {loss}");
+                None
+            }
+        }
+    }
+
+    /// Sends a transaction on its way; its answer comes back as news.
+    fn commit(&self, request: Request) {
+        let (etcd, news, counters) = (self.etcd.clone(), self.news.clone(), Arc::clone(&self.counters));
+        let patience = self.patience;
+        tokio::spawn(async move {
+            let committed = etcd.commit(&request.txn, patience).await;
+            if request.purpose == Purpose::Renew {
+                let took = clock::now().since(committed.sent.unwrap_or(request.decided));
+                counters.renewed(&committed.answer, took);
+            }
+            let sent = committed.sent.unwrap_or(request.decided);
+            // The core is gone only when the agent ends; then nobody waits for the answer.
+            let _ = news.send(News::Event(Event::Answered { request, sent, answer: committed.answer }));
+        });
+    }
+
+    fn order(&self, order: Order) {
+        if self.hands.send(order).is_err() {
+            tracing::error!("the thread that stands to the VIPs is gone");
+        }
+    }
+
+    fn count(&self, happening: &Happening) {
+        let counters = &self.counters;
+        match happening {
+            Happening::BecameOwner { how: How::Claimed, .. } => {
+                counters.claims.inc();
+            }
+            Happening::BecameOwner { how: How::TookOver { .. }, .. } => {
+                counters.takeovers.inc();
+            }
+            Happening::Released { .. } => {
+                counters.releases.inc();
+            }
+            Happening::RightOver { vips } => {
+                counters.lapses.inc_by(u64::try_from(*vips).unwrap_or(u64::MAX));
+            }
+            Happening::Garbage(_) => {
+                counters.garbage.inc();
+            }
+            _ => {}
+        }
+    }
+}

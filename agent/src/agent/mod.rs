@@ -1,0 +1,214 @@
+//! The agent: three threads around the protocol.
+//!
+//! | thread | runs | may wait for |
+//! |---|---|---|
+//! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
+//! | `mantle-hands` | addresses and announcements | netlink, the clock |
+//! | main | signals, HTTP, the control socket, systemd | clients |
+//!
+//! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
+//! agent resumes the session.
+
+mod core;
+mod hands;
+mod lifetime;
+mod place;
+mod runtime_dir;
+mod showing;
+mod side;
+mod story;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::thread;
+
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use self::core::{Core, News};
+use self::hands::Hands;
+use self::lifetime::Lifeline;
+pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
+use self::showing::{Facts, Showing};
+use crate::announce::{Announcements, Pace, PaceError};
+use crate::clock;
+use crate::config::Config;
+use crate::etcd::{self, Etcd};
+use crate::link::OpenError;
+use crate::observe::status::Fence;
+use crate::observe::{feed, listen, snapshot};
+use crate::protocol::node::{Node, Settings};
+
+/// Why an agent cannot run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The runtime directory cannot be had.
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    /// The links cannot be read or changed.
+    #[error(transparent)]
+    Links(#[from] OpenError),
+    /// The announcements' pace is none.
+    #[error(transparent)]
+    Pace(#[from] PaceError),
+    /// The etcd settings cannot be used.
+    #[error("cannot use the etcd settings: {what}: {source}")]
+    Etcd {
+        /// What was tried.
+        what: String,
+        /// What came back.
+        source: io::Error,
+    },
+    /// Metrics or status cannot be served.
+    #[error(transparent)]
+    Listen(#[from] listen::ListenError),
+    /// A thread or its runtime cannot be started.
+    #[error("cannot start a thread of the agent: {0}")]
+    Thread(#[from] io::Error),
+    /// The agent was told to stop and could not release everything in time.
+    #[error(
+        "not everything was released within {0:?}: another node takes over once this one's silence is over"
+    )]
+    Unreleased(std::time::Duration),
+    /// A second signal cut the release short.
+    #[error("ended at once by a second signal: another node takes over once this one's silence is over")]
+    Cut,
+}
+
+/// Runs the agent until a signal ends it.
+pub fn run(config: &Config) -> Result<(), RunError> {
+    end_on_panic();
+    let runtime_dir = RuntimeDir::lock(&config.runtime_dir)?;
+    let etcd = Etcd::new(etcd_settings(config)?);
+    let lifeline = Lifeline::covering(config.timing.right);
+    let vips: BTreeMap<IpAddr, Arc<str>> =
+        config.vips.iter().map(|vip| (vip.ip, vip.link.as_str().into())).collect();
+    let settings = Settings {
+        name: config.node.clone(),
+        machine: runtime_dir.machine().to_owned(),
+        timing: config.timing,
+        bound: lifeline.bound(),
+        priority: config.priority,
+        vips: vips.keys().copied().collect(),
+    };
+    let facts = facts(config, &settings, vips.clone());
+    let node = Node::new(settings);
+    let (publisher, feed) = feed(Showing::first(&facts, &node, &etcd), clock::now);
+    let counters = Arc::clone(publisher.counters());
+    let (news, inbox) = mpsc::unbounded_channel();
+    let (orders, order_inbox) = mpsc::unbounded_channel();
+
+    let pace = Pace::new(config.announce.burst.clone(), config.announce.refresh)?;
+    let hands_news = news.clone();
+    let hands_counters = Arc::clone(&counters);
+    start_hands(order_inbox, move || {
+        Hands::open(vips, Announcements::new(pace), lifeline, hands_news, hands_counters)
+    })?;
+
+    let core = Core {
+        node,
+        etcd,
+        patience: config.timing.right,
+        hands: orders,
+        news: news.clone(),
+        showing: Showing::new(publisher, facts),
+        counters,
+    };
+    let ended = start_core(core, inbox)?;
+    let side =
+        side::Side { feed, news, ended, listen: config.http.listen, runtime_dir: config.runtime_dir.clone() };
+    current_thread()?.block_on(side.run())
+}
+
+/// A thread that panics takes the process with it: half an agent is worse than none.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
+fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>) -> Facts {
+    Facts {
+        node: snapshot::Node {
+            name: config.node.clone(),
+            cluster: config.cluster.as_str().into(),
+            machine: settings.machine.as_str().into(),
+            agent_version: env!("CARGO_PKG_VERSION"),
+            mode: Fence::Lifetime,
+            started_at: clock::now(),
+        },
+        timing: config.timing,
+        bound: settings.bound,
+        links,
+        fence: Fence::Lifetime,
+    }
+}
+
+fn etcd_settings(config: &Config) -> Result<etcd::Settings, RunError> {
+    let given = &config.etcd;
+    let mut settings = etcd::Settings::new(given.endpoints.clone(), config.key_prefix());
+    settings.tls = given
+        .ca_file
+        .clone()
+        .map(|ca| etcd::Tls { ca, identity: given.cert_file.clone().zip(given.key_file.clone()) });
+    if let (Some(name), Some(file)) = (&given.username, &given.password_file) {
+        let password = std::fs::read_to_string(file).map_err(|source| RunError::Etcd {
+            what: format!("reading the password in {}", file.display()),
+            source,
+        })?;
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        settings.user = Some(etcd::User { name: name.clone(), password });
+    }
+    Ok(settings)
+}
+
+fn current_thread() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Starts the hands' thread; comes back once the links are open.
+fn start_hands(
+    orders: mpsc::UnboundedReceiver<hands::Order>,
+    open: impl FnOnce() -> Result<Hands, OpenError> + Send + 'static,
+) -> Result<(), RunError> {
+    let runtime = current_thread()?;
+    let (opened, result) = blocking::sync_channel(1);
+    thread::Builder::new().name("mantle-hands".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let (hands, outcome) = match open() {
+                Ok(hands) => (Some(hands), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let waited_for = opened.send(outcome).is_ok();
+            if let Some(hands) = hands.filter(|_| waited_for) {
+                hands.run(orders).await;
+            }
+        });
+    })?;
+    match result.recv() {
+        Ok(outcome) => Ok(outcome?),
+        Err(blocking::RecvError) => Err(io::Error::other("it ended before it began").into()),
+    }
+}
+
+/// Starts the core's thread; what it gives tells when everything is released.
+fn start_core(core: Core, inbox: mpsc::UnboundedReceiver<News>) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = current_thread()?;
+    let (done, ended) = oneshot::channel();
+    thread::Builder::new().name("mantle-core".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let (store, store_inbox) = mpsc::unbounded_channel();
+            tokio::spawn(core.etcd.clone().follow(store));
+            core.run(inbox, store_inbox).await;
+        });
+        // Whoever waited may have given up.
+        let _ = done.send(());
+    })?;
+    Ok(ended)
+}

@@ -1,0 +1,108 @@
+//! One VIP's place on its link, as the hands see it.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::link::{FindError, Link};
+use crate::protocol::{Instant, Stance};
+
+/// One VIP's place.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Its link, as the configuration names it.
+    pub(super) link: Arc<str>,
+    /// The stance the core ordered last.
+    pub(super) ordered: Stance,
+    /// Whether it has ordered any: before that a predecessor's address is left to its lifetime.
+    pub(super) is_ordered: bool,
+    /// The stance that was confirmed last, while it stands.
+    pub(super) stood: Option<Stance>,
+    /// The link its address is on.
+    pub(super) stands_on: Option<u32>,
+    /// No new try before.
+    pub(super) retry_at: Instant,
+    failures: u32,
+    excuse: Option<(Arc<str>, Instant)>,
+}
+
+impl Place {
+    const FIRST_RETRY: Duration = Duration::from_millis(20);
+    const LAST_RETRY: Duration = Duration::from_secs(1);
+    /// After so many failures on end the VIP is better worn elsewhere.
+    const TRIES: u32 = 4;
+    /// For how long.
+    const REST: Duration = Duration::from_secs(10);
+
+    pub(super) fn new(link: Arc<str>) -> Self {
+        Self {
+            link,
+            ordered: Stance::Off,
+            is_ordered: false,
+            stood: None,
+            stands_on: None,
+            retry_at: Instant::ZERO,
+            failures: 0,
+            excuse: None,
+        }
+    }
+
+    pub(super) fn order(&mut self, stance: Stance) {
+        self.ordered = stance;
+        self.is_ordered = true;
+        self.stood = None;
+        self.retry_at = Instant::ZERO;
+    }
+
+    /// The address is gone though nobody here took it off.
+    pub(super) fn vanished(&mut self) {
+        self.stands_on = None;
+        if self.ordered != Stance::Off {
+            self.stood = None;
+        }
+    }
+
+    /// Whether it is ordered to be worn and stands.
+    pub(super) fn is_worn(&self) -> bool {
+        matches!(self.ordered, Stance::Owner { .. }) && self.stands_on.is_some()
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+        self.retry_at = Instant::ZERO;
+    }
+
+    pub(super) fn failed(&mut self, now: Instant, error: &dyn Display) {
+        let pause = (Self::FIRST_RETRY * 2_u32.saturating_pow(self.failures)).min(Self::LAST_RETRY);
+        self.retry_at = now + pause;
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 {
+            tracing::error!("{error}");
+        }
+        if self.failures >= Self::TRIES && self.ordered != Stance::Off {
+            self.excuse = Some((error.to_string().into(), now + Self::REST));
+        }
+    }
+
+    /// When something is to be tried again.
+    pub(super) fn next_retry(&self, now: Instant) -> Option<Instant> {
+        let rest = self.excuse.as_ref().map(|(_, until)| *until);
+        let retry = (self.retry_at > now).then_some(self.retry_at);
+        [rest, retry].into_iter().flatten().min()
+    }
+
+    /// What the VIP waits for; nothing if it could be worn.
+    pub(super) fn waits_for(&mut self, now: Instant, link: Result<&Link, FindError>) -> Option<Arc<str>> {
+        if self.excuse.as_ref().is_some_and(|(_, until)| now >= *until) {
+            self.excuse = None;
+        }
+        match link {
+            Err(error) => Some(error.to_string().into()),
+            Ok(link) if !link.up => Some(format!("link {} is down", self.link).into()),
+            Ok(link) if link.mac.is_none() => {
+                Some(format!("link {} has no Ethernet address", self.link).into())
+            }
+            Ok(_) => self.excuse.as_ref().map(|(reason, _)| Arc::clone(reason)),
+        }
+    }
+}

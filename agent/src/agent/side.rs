@@ -1,0 +1,91 @@
+//! The side thread: signals, HTTP, the control socket, systemd. Nothing in here can delay the core.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::time::{interval, sleep};
+
+use super::RunError;
+use super::core::News;
+use crate::observe::{Feed, health, http, listen, serve};
+use crate::protocol::Event;
+
+/// The side thread and what it needs.
+pub(super) struct Side {
+    pub(super) feed: Feed,
+    pub(super) news: UnboundedSender<News>,
+    pub(super) ended: oneshot::Receiver<()>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) runtime_dir: PathBuf,
+}
+
+/// How long an orderly end may take.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+impl Side {
+    /// Serves until a signal, then ends the agent in order.
+    pub(super) async fn run(mut self) -> Result<(), RunError> {
+        let mut signals = Signals::new()?;
+        let control = listen::control(&self.runtime_dir)?;
+        tokio::spawn(serve::serve(control, http::control(self.feed.clone()), serve::Limits::default()));
+        if let Some(address) = self.listen {
+            let listener = listen::tcp(address).await?;
+            tokio::spawn(serve::serve(listener, http::public(self.feed.clone()), serve::Limits::default()));
+        }
+        tokio::spawn(watchdog(self.feed.clone()));
+        notify(&[NotifyState::Ready]);
+        let name = signals.next().await;
+        tracing::info!(signal = name, "stopping: releasing every VIP");
+        notify(&[NotifyState::Stopping]);
+        // The core is gone only if it has ended.
+        let _ = self.news.send(News::Event(Event::Stop));
+        tokio::select! {
+            _ = &mut self.ended => {
+                tracing::info!("stopped: everything is released");
+                Ok(())
+            }
+            _ = signals.next() => Err(RunError::Cut),
+            () = sleep(END_WITHIN) => Err(RunError::Unreleased(END_WITHIN)),
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, RunError> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Tells systemd that the agent lives for as long as its core moves.
+async fn watchdog(feed: Feed) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut ticks = interval(limit / 3);
+    loop {
+        ticks.tick().await;
+        if feed.heartbeat_age() < health::STALE {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("systemd could not be told: {error}");
+    }
+}

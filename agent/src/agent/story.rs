@@ -1,0 +1,44 @@
+//! The story a log tells: one line for each thing that happened, in words a person on call understands.
+
+use tracing::{info, warn};
+
+use crate::protocol::node::{Happening, How};
+
+/// Writes a happening to the log.
+pub(super) fn tell(happening: &Happening) {
+    match happening {
+        Happening::SessionStarted(session) => info!(session, "session started"),
+        Happening::SessionResumed(session) => info!(session, "session of the previous agent resumed"),
+        Happening::SessionLost(session) => {
+            warn!(session, "session lost: every VIP is dropped at once; starting a new session");
+        }
+        Happening::NameInUse { machine } => warn!(
+            machine,
+            "this node's name is held by another machine's session: not competing while it lives. Two nodes with one \
+             name? Give one another `node`. After a reboot this ends by itself in seconds"
+        ),
+        Happening::BecameOwner { vip, epoch, how } => match how {
+            How::Claimed => info!(%vip, epoch, "owner: nobody held the VIP"),
+            How::TookOver { from, silence } => {
+                warn!(%vip, epoch, %from, silence_ms = silence.as_millis(), "owner: took over from a silent node");
+            }
+            How::Resumed => info!(%vip, epoch, "owner: as before the agent's restart"),
+        },
+        Happening::OwnerIs { vip, owner: Some(owner), epoch } => {
+            info!(%vip, epoch, %owner, "another node is owner");
+        }
+        Happening::OwnerIs { vip, owner: None, epoch } => info!(%vip, epoch, "nobody is owner"),
+        Happening::RightOver { vips } => {
+            warn!(
+                vips,
+                "right over: etcd did not acknowledge a renewal in time; no VIP is answered until it does"
+            );
+        }
+        Happening::RightBack { vips } => info!(vips, "right renewed: VIPs are answered again"),
+        Happening::Released { vip, epoch } => info!(%vip, epoch, "released"),
+        Happening::Garbage(key) => {
+            warn!(%key, "etcd holds something there that no mantle agent wrote; ignored. Who else writes below our prefix?");
+        }
+        Happening::Cleared(node) => info!(%node, "cleared away the session of a node long silent"),
+    }
+}

@@ -1,0 +1,154 @@
+//! From the files to the [`Config`]: what the documents say together.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::documents::{self, MOST_DOCUMENTS};
+use super::error::{Concern, Errors, Fault, quoted};
+use super::origin::{Origin, Position};
+use super::report::Report;
+use super::{Announce, Config, Dataplane, Etcd, Handoff, Http, Vip, kind, source};
+use crate::protocol::{NodeName, Timing};
+
+/// What the documents read so far say.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// The one `MantleConfig`, and where it is.
+    pub(super) settings: Option<(Origin, Settings)>,
+    vips: Vec<Vip>,
+    /// Where each VIP is, by address.
+    places: BTreeMap<IpAddr, Origin>,
+    /// How many documents there were, also of kinds that are left alone.
+    documents: usize,
+}
+
+/// What a `MantleConfig` says.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) cluster: String,
+    /// None: the host's name.
+    pub(super) node: Option<NodeName>,
+    pub(super) etcd: Etcd,
+    /// The endpoints that are given as an address, and where.
+    pub(super) endpoint_ips: Vec<(Origin, IpAddr)>,
+    pub(super) timing: Timing,
+    pub(super) dataplane: Dataplane,
+    pub(super) announce: Announce,
+    pub(super) handoff: Handoff,
+    pub(super) http: Http,
+    pub(super) runtime_dir: PathBuf,
+    pub(super) priority: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster: "default".to_owned(),
+            node: None,
+            etcd: Etcd::default(),
+            endpoint_ips: Vec::new(),
+            timing: Timing::default(),
+            dataplane: Dataplane::default(),
+            announce: Announce::default(),
+            handoff: Handoff::default(),
+            http: Http::default(),
+            runtime_dir: PathBuf::from(super::RUNTIME_DIR),
+            priority: 100,
+        }
+    }
+}
+
+/// Reads the config; see [`super::load`].
+pub(super) fn load(path: &Path) -> Result<Config, Errors> {
+    let mut report = Report::default();
+    let mut draft = Draft::default();
+    report.enter(path);
+    match source::files(path) {
+        Ok(files) => {
+            for file in files {
+                report.enter(&file);
+                match source::text(&file) {
+                    Ok(text) => take_in(&text, &mut draft, &mut report),
+                    Err((position, fault)) => report.error(position, fault),
+                }
+            }
+        }
+        Err(fault) => report.error(None, fault),
+    }
+    report.enter(path);
+    draft.finish(report, &host_name())
+}
+
+/// Reads the documents of one file's text.
+pub(super) fn take_in(text: &str, draft: &mut Draft, report: &mut Report) {
+    let documents = documents::split(text);
+    if documents.len() > MOST_DOCUMENTS {
+        return report.error(None, Fault::TooManyDocuments(MOST_DOCUMENTS));
+    }
+    for document in documents {
+        match documents::parse(document) {
+            Ok(Some(node)) => {
+                draft.documents += 1;
+                kind::read(&node, draft, report);
+            }
+            Ok(None) => {}
+            Err((position, fault)) => {
+                draft.documents += 1;
+                report.error(position, fault);
+            }
+        }
+    }
+}
+
+impl Draft {
+    /// Adds a VIP, unless it is there already.
+    pub(super) fn add_vip(&mut self, ip: IpAddr, link: String, position: Position, report: &mut Report) {
+        let origin = report.origin(position);
+        if let Some(first) = self.places.get(&ip) {
+            return report.error_at(origin, Fault::SameVip { vip: ip, first: first.clone() });
+        }
+        self.places.insert(ip, origin.clone());
+        self.vips.push(Vip { ip, link, origin });
+    }
+
+    /// Makes the config, if nothing is wrong. The report stands at the path that was named, for what concerns the
+    /// config as a whole.
+    pub(super) fn finish(self, mut report: Report, host_name: &str) -> Result<Config, Errors> {
+        if self.documents == 0 && !report.has_errors() {
+            report.error(None, Fault::NoDocument);
+        } else if self.vips.is_empty() {
+            report.warn(None, Concern::NoVip);
+        }
+        let settings = self.settings.map(|(_, settings)| settings).unwrap_or_default();
+        for (origin, ip) in settings.endpoint_ips {
+            if self.places.contains_key(&ip) {
+                report.warn_at(origin, Concern::EtcdBehindVip { endpoint: ip.to_string() });
+            }
+        }
+        let node = settings.node.or_else(|| host_name.parse().ok());
+        if node.is_none() {
+            report.error(None, Fault::HostName { found: quoted(host_name) });
+        }
+        let warnings = report.finish()?;
+        Ok(Config {
+            cluster: settings.cluster,
+            node: node.expect("a missing name has been reported, and an error ends this above"),
+            etcd: settings.etcd,
+            timing: settings.timing,
+            dataplane: settings.dataplane,
+            announce: settings.announce,
+            handoff: settings.handoff,
+            http: settings.http,
+            runtime_dir: settings.runtime_dir,
+            priority: settings.priority,
+            vips: self.vips,
+            warnings,
+        })
+    }
+}
+
+/// The host's name; one that isn't text cannot be a node's name either.
+fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

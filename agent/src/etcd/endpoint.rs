@@ -1,0 +1,271 @@
+//! One endpoint: its connection, what is known of how it does, and when to try it again.
+//!
+//! A connection is made by a task of its own, so that a caller who stops waiting does not undo the work: the next one
+//! finds it ready. It counts as made when etcd has answered a read over it, so a port that merely accepts is never
+//! sent a transaction. Every call sets `hasleader`: a member cut off from its leader refuses at once instead of
+//! keeping us waiting.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use etcd_client::{Client, KvClient, WatchClient};
+use tokio::time::timeout;
+
+use super::backoff::{Backoff, dice};
+use super::classify::classify;
+use super::cluster::ClusterIds;
+use super::connect::{connect, first_answer, with_scheme};
+use super::failure::{Cause, Errand, Failure};
+use super::keyspace::Keyspace;
+use super::ranking::Standing;
+use super::settings::Settings;
+use crate::clock;
+
+/// The most we read in one answer. etcd's own default for requests is 1.5 MiB, and somebody else may have filled that
+/// with garbage.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How an endpoint does, for people and metrics.
+#[derive(Clone, Debug)]
+pub struct EndpointStatus {
+    /// Its URL.
+    pub endpoint: String,
+    /// There is a connection to it.
+    pub connected: bool,
+    /// It is the one asked first.
+    pub current: bool,
+    /// Its last failure; nothing once it answered again.
+    pub failure: Option<Failure>,
+    /// How long its last answer took.
+    pub latency: Option<Duration>,
+}
+
+/// A connection that answered when it was made.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) kv: KvClient,
+    pub(super) watch: WatchClient,
+    number: u64,
+}
+
+/// One endpoint.
+pub(super) struct Endpoint {
+    number: usize,
+    url: String,
+    settings: Arc<Settings>,
+    keys: Arc<Keyspace>,
+    clusters: Arc<ClusterIds>,
+    state: Mutex<State>,
+    /// Held while a connection is being made: one at a time.
+    dialling: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Connection>,
+    /// How many connections were made: tells a failure of this one from a late failure of one before.
+    made: u64,
+    backoff: Backoff,
+    failure: Option<Failure>,
+    latency: Option<Duration>,
+    probing: bool,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        number: usize,
+        settings: &Arc<Settings>,
+        keys: &Arc<Keyspace>,
+        clusters: &Arc<ClusterIds>,
+    ) -> Self {
+        Self {
+            number,
+            url: with_scheme(&settings.endpoints[number], settings.tls.is_some()),
+            settings: settings.clone(),
+            keys: keys.clone(),
+            clusters: clusters.clone(),
+            state: Mutex::default(),
+            dialling: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Its URL.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the ranking wants to know.
+    pub(super) fn standing(&self) -> Standing {
+        let state = self.state();
+        Standing { connected: state.connection.is_some(), waiting: !state.backoff.is_over(clock::now()) }
+    }
+
+    /// How it does.
+    pub(super) fn status(&self, current: bool) -> EndpointStatus {
+        let state = self.state();
+        EndpointStatus {
+            endpoint: self.url.clone(),
+            connected: state.connection.is_some(),
+            current,
+            failure: state.failure.clone(),
+            latency: state.latency,
+        }
+    }
+
+    /// The connection, made if there is none; while the wait after a failure lasts, that failure.
+    pub(super) async fn connection(self: &Arc<Self>) -> Result<Connection, Failure> {
+        if let Some(connection) = self.connected() {
+            return Ok(connection);
+        }
+        let this = self.clone();
+        match tokio::spawn(async move { this.dial().await }).await {
+            Ok(dialled) => dialled,
+            Err(ended) => Err(self.failure(Errand::Connect, Cause::Lost(ended.to_string()))),
+        }
+    }
+
+    /// Makes a connection in the background if there is none and it is time to try.
+    pub(super) fn warm(self: &Arc<Self>) {
+        let Standing { connected, waiting } = self.standing();
+        if !connected && !waiting && self.dialling.try_lock().is_ok() {
+            let this = self.clone();
+            // Whether it worked is noted in the endpoint's state.
+            tokio::spawn(async move { this.dial().await });
+        }
+    }
+
+    /// Awaits `call`, made over `connection`, and learns from how it ends.
+    pub(super) async fn attempt<T>(
+        self: &Arc<Self>,
+        connection: &Connection,
+        errand: Errand,
+        limit: Duration,
+        call: impl Future<Output = Result<T, etcd_client::Error>>,
+    ) -> Result<T, Failure> {
+        let begun = clock::now();
+        let cause = match timeout(limit, call).await {
+            Ok(Ok(answer)) => {
+                let mut state = self.state();
+                state.latency = Some(clock::now().since(begun));
+                state.backoff.succeeded();
+                state.failure = None;
+                return Ok(answer);
+            }
+            Ok(Err(error)) => classify(&error),
+            Err(_) => Cause::Silent(limit),
+        };
+        Err(self.failed(connection, errand, cause))
+    }
+
+    /// Notes that something done over `connection` failed.
+    pub(super) fn failed(self: &Arc<Self>, connection: &Connection, errand: Errand, cause: Cause) -> Failure {
+        if cause.spoils_connection() {
+            self.drop_connection(connection);
+        }
+        if matches!(cause, Cause::Silent(_)) {
+            self.probe(connection);
+        }
+        self.note(errand, cause)
+    }
+
+    /// Finds out in the background whether a connection that was silent still carries answers. Without this a connection
+    /// whose state some router forgot would be tried again and again.
+    fn probe(self: &Arc<Self>, connection: &Connection) {
+        if std::mem::replace(&mut self.state().probing, true) {
+            return;
+        }
+        let this = self.clone();
+        let mut connection = connection.clone();
+        tokio::spawn(async move {
+            let limit = this.settings.connect_timeout;
+            let answer = timeout(limit, first_answer(&mut connection.kv, &this.keys)).await;
+            this.state().probing = false;
+            let cause = match answer {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => classify(&error),
+                Err(_) => Cause::Silent(limit),
+            };
+            this.drop_connection(&connection);
+            this.note(Errand::Probe, cause);
+        });
+    }
+
+    async fn dial(self: &Arc<Self>) -> Result<Connection, Failure> {
+        let _one_at_a_time = self.dialling.lock().await;
+        if let Some(connection) = self.connected() {
+            return Ok(connection);
+        }
+        if let Some(failure) = self.refrain() {
+            return Err(failure);
+        }
+        let begun = clock::now();
+        let limit = self.settings.connect_timeout;
+        let dialled = timeout(limit, connect(&self.url, &self.settings, &self.keys))
+            .await
+            .unwrap_or(Err(Cause::Silent(limit)));
+        let cause = match dialled {
+            Ok((client, cluster)) => match self.clusters.join(self.number, cluster) {
+                Ok(()) => return Ok(self.keep(&client, clock::now().since(begun))),
+                Err(expected) => Cause::OtherCluster { expected, found: cluster },
+            },
+            Err(Cause::Lost(why)) if self.url.starts_with("http://") => Cause::NoPlainText(why),
+            Err(Cause::Lost(why)) => Cause::BrokenOff(why),
+            Err(cause) => cause,
+        };
+        Err(self.note(Errand::Connect, cause))
+    }
+
+    fn keep(&self, client: &Client, latency: Duration) -> Connection {
+        let mut state = self.state();
+        state.made += 1;
+        let connection = Connection {
+            kv: client.kv_client().max_decoding_message_size(LONGEST_ANSWER),
+            watch: client.watch_client().max_decoding_message_size(LONGEST_ANSWER),
+            number: state.made,
+        };
+        state.connection = Some(connection.clone());
+        state.latency = Some(latency);
+        state.backoff.succeeded();
+        state.failure = None;
+        connection
+    }
+
+    fn drop_connection(&self, connection: &Connection) {
+        let mut state = self.state();
+        if state.connection.as_ref().is_some_and(|kept| kept.number == connection.number) {
+            state.connection = None;
+            self.clusters.leave(self.number);
+        }
+    }
+
+    fn note(&self, errand: Errand, cause: Cause) -> Failure {
+        let mut state = self.state();
+        // A login that ran out is no fault of the endpoint's: the way back is to log in at once.
+        if !matches!(cause, Cause::LoginExpired) {
+            state.backoff.failed(clock::now(), cause.pace(), dice());
+        }
+        let failure = self.failure(errand, cause);
+        state.failure = Some(failure.clone());
+        failure
+    }
+
+    /// The last failure, if it is too early to try again.
+    fn refrain(&self) -> Option<Failure> {
+        let state = self.state();
+        if state.backoff.is_over(clock::now()) { None } else { state.failure.clone() }
+    }
+
+    fn connected(&self) -> Option<Connection> {
+        self.state().connection.clone()
+    }
+
+    fn failure(&self, errand: Errand, cause: Cause) -> Failure {
+        Failure { endpoint: self.url.clone(), errand, cause }
+    }
+
+    /// Never held across an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,298 @@
+//! Following our keys: a list, then every change from there on; and anew from the list when the watch breaks.
+//!
+//! etcd's watch streams do not reconnect, and a stream that is open and says nothing may be dead: `hasleader` ends it only after
+//! three election time-outs, and only if the member knows it is cut off. But our own renewals lie below the prefix. So when
+//! etcd has acknowledged one and the watch does not show it within a second, the watch is silent and begins anew at another
+//! endpoint.
+//!
+//! [`Etcd::follow`] may be dropped at any await: it keeps nothing outside itself, and a new one begins with a list.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use etcd_client::{KeyValue, WatchOptions, WatchResponse, WatchStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant as Deadline, sleep, sleep_until};
+
+use super::backoff::{Backoff, Pace, dice};
+use super::classify::classify;
+use super::endpoint::Connection;
+use super::failure::{Cause, Errand, Failure};
+use super::handle::Etcd;
+use super::keyspace::Foreign;
+use super::news::{Loss, SHOWN_WITHIN, StoreEvent};
+use super::{list, ranking};
+use crate::clock;
+use crate::protocol::{Change, Revision};
+
+/// A watch that lived this long was sound: when it breaks the next one begins without much of a wait.
+const SOUND_AFTER: Duration = Duration::from_secs(5);
+
+/// How many foreign keys are remembered as told: a bound on memory, whoever fills our prefix.
+const MOST_FOREIGN: usize = 1024;
+
+/// A watch that runs.
+struct Watching {
+    number: usize,
+    connection: Connection,
+    stream: WatchStream,
+    /// The newest revision that was told.
+    shown: Revision,
+}
+
+struct Follower {
+    etcd: Etcd,
+    events: UnboundedSender<StoreEvent>,
+    foreign: HashMap<String, Revision>,
+    lost: bool,
+}
+
+impl Etcd {
+    /// Tells `events` what our keys are and how they change, until nobody listens any more.
+    pub async fn follow(self, events: UnboundedSender<StoreEvent>) {
+        let listeners = events.clone();
+        let follower = Follower { etcd: self, events, foreign: HashMap::new(), lost: false };
+        tokio::select! {
+            () = follower.run() => {}
+            () = listeners.closed() => {}
+        }
+    }
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut avoid = None;
+        loop {
+            let begun = clock::now();
+            let loss = match self.begin(avoid).await {
+                Ok(watching) => {
+                    avoid = Some(watching.number);
+                    self.watch(watching).await
+                }
+                Err(loss) => loss,
+            };
+            let asked = loss == Loss::Asked;
+            self.lose(loss);
+            if asked {
+                continue;
+            }
+            if clock::now().since(begun) > SOUND_AFTER {
+                backoff.succeeded();
+            }
+            let wait = backoff.failed(clock::now(), Pace::BRISK, dice());
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.etcd.restart_asked() => {}
+            }
+        }
+    }
+
+    /// A list told and a watch begun at the best endpoint that allows it.
+    async fn begin(&mut self, avoid: Option<usize>) -> Result<Watching, Loss> {
+        let mut loss = Loss::NoEndpoint;
+        for number in ranking::order_avoiding(&self.etcd.standings(), self.etcd.favourite(), avoid) {
+            match self.begin_at(number).await {
+                Ok(watching) => return Ok(watching),
+                // The first endpoint is the best: its trouble is the one to tell.
+                Err(failure) if loss == Loss::NoEndpoint => loss = Loss::Failed(failure),
+                Err(_) => {}
+            }
+        }
+        Err(loss)
+    }
+
+    async fn begin_at(&mut self, number: usize) -> Result<Watching, Failure> {
+        let endpoint = self.etcd.endpoint(number).clone();
+        let limit = self.etcd.settings().connect_timeout;
+        let connection = endpoint.connection().await?;
+        let listing = list::list(&endpoint, &connection, self.etcd.keys(), limit).await?;
+        let shown = listing.revision;
+        // Begun before the list is told: a list that no watch follows would only have to be told again.
+        let options = WatchOptions::new()
+            .with_range(self.etcd.keys().end())
+            .with_start_revision(shown + 1)
+            .with_fragment();
+        let mut client = connection.watch.clone();
+        let call = client.watch(self.etcd.keys().prefix(), Some(options));
+        let stream = endpoint.attempt(&connection, Errand::Watch, limit, call).await?;
+
+        let changes = self.changes(&listing.stored);
+        self.tell(StoreEvent::Listed { revision: shown, changes });
+        self.lost = false;
+        Ok(Watching { number, connection, stream, shown })
+    }
+
+    /// Tells what the watch shows until it ends, and why it did.
+    async fn watch(&mut self, mut watching: Watching) -> Loss {
+        let mut acknowledged = self.etcd.acknowledgements();
+        let mut newest_own = 0;
+        let mut overdue = Overdue::default();
+        loop {
+            overdue.update(watching.shown, newest_own);
+            tokio::select! {
+                biased;
+                message = watching.stream.message() => {
+                    if let Err(loss) = self.take(&mut watching, message) {
+                        return loss;
+                    }
+                }
+                () = self.etcd.restart_asked() => return Loss::Asked,
+                revision = overdue.wait() => return self.silent(&watching, revision),
+                revision = next(&mut acknowledged) => newest_own = revision,
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        watching: &mut Watching,
+        message: Result<Option<WatchResponse>, etcd_client::Error>,
+    ) -> Result<(), Loss> {
+        let response = match message {
+            Ok(Some(response)) => response,
+            Ok(None) => return Err(self.broken(watching, Cause::Lost("etcd closed the stream".to_owned()))),
+            Err(error) => return Err(self.broken(watching, classify(&error))),
+        };
+        if response.canceled() {
+            return Err(self.cancelled(watching, &response));
+        }
+        let stored: Vec<KeyValue> =
+            response.events().iter().filter_map(|event| event.kv()).cloned().collect();
+        let newest = stored.iter().map(KeyValue::mod_revision).max();
+        if let Some(newest) = newest {
+            watching.shown = watching.shown.max(newest);
+            let changes = self.changes(&stored);
+            if !changes.is_empty() {
+                self.tell(StoreEvent::Changes { revision: newest, changes });
+            }
+        }
+        Ok(())
+    }
+
+    fn cancelled(&self, watching: &Watching, response: &WatchResponse) -> Loss {
+        let endpoint = self.etcd.endpoint(watching.number);
+        if response.compact_revision() != 0 {
+            return Loss::Compacted {
+                endpoint: endpoint.url().to_owned(),
+                compacted: response.compact_revision(),
+            };
+        }
+        let reason = response.cancel_reason().to_owned();
+        // etcd 3.4 says "permission denied" also when it forgot the login; a new connection logs in anew.
+        if reason.contains("permission denied") || reason.contains("auth token") {
+            endpoint.failed(&watching.connection, Errand::Watch, Cause::LoginExpired);
+        }
+        Loss::Cancelled { endpoint: endpoint.url().to_owned(), reason }
+    }
+
+    fn broken(&self, watching: &Watching, cause: Cause) -> Loss {
+        Loss::Failed(self.etcd.endpoint(watching.number).failed(&watching.connection, Errand::Watch, cause))
+    }
+
+    fn silent(&self, watching: &Watching, revision: Revision) -> Loss {
+        let endpoint = self.etcd.endpoint(watching.number);
+        endpoint.failed(&watching.connection, Errand::Watch, Cause::Silent(SHOWN_WITHIN));
+        Loss::Silent { endpoint: endpoint.url().to_owned(), revision }
+    }
+
+    /// The changes of our own keys; foreign ones are told apart.
+    fn changes(&mut self, stored: &[KeyValue]) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(stored.len());
+        for stored in stored {
+            match self.etcd.keys().change(stored) {
+                Ok(change) => changes.push(change),
+                Err(foreign) => self.tell_foreign(foreign),
+            }
+        }
+        changes
+    }
+
+    fn tell_foreign(&mut self, Foreign { key, revision }: Foreign) {
+        if self.foreign.get(&key).is_some_and(|told| *told >= revision) {
+            return;
+        }
+        if self.foreign.len() >= MOST_FOREIGN {
+            self.foreign.clear();
+        }
+        self.foreign.insert(key.clone(), revision);
+        self.tell(StoreEvent::Foreign { key, revision });
+    }
+
+    fn lose(&mut self, loss: Loss) {
+        if !std::mem::replace(&mut self.lost, true) {
+            self.tell(StoreEvent::Lost(loss));
+        }
+    }
+
+    fn tell(&self, event: StoreEvent) {
+        // Nobody listening ends `follow` at its next await.
+        self.events.send(event).ok();
+    }
+}
+
+/// A write of ours that the watch has yet to show.
+#[derive(Default)]
+struct Overdue {
+    awaited: Option<(Revision, Deadline)>,
+}
+
+impl Overdue {
+    /// Takes in what the watch has shown and what etcd has acknowledged.
+    fn update(&mut self, shown: Revision, acknowledged: Revision) {
+        if self.awaited.is_none_or(|(revision, _)| revision <= shown) {
+            self.awaited = (acknowledged > shown).then(|| (acknowledged, Deadline::now() + SHOWN_WITHIN));
+        }
+    }
+
+    /// Waits until a revision is overdue; for ever if none is awaited.
+    async fn wait(&self) -> Revision {
+        match self.awaited {
+            Some((revision, due)) => {
+                sleep_until(due).await;
+                revision
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits for the next acknowledgement.
+async fn next(acknowledged: &mut Receiver<Revision>) -> Revision {
+    match acknowledged.changed().await {
+        Ok(()) => *acknowledged.borrow_and_update(),
+        // The handle that sends them is gone, and with it every write.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_of_ours_is_overdue_a_second_after_it_was_acknowledged() {
+        let begun = Deadline::now();
+        let mut overdue = Overdue::default();
+        overdue.update(10, 0);
+        assert_eq!(overdue.awaited, None);
+        overdue.update(10, 12);
+        sleep(SHOWN_WITHIN / 2).await;
+        // Later writes do not put it off.
+        overdue.update(11, 13);
+        assert_eq!(overdue.wait().await, 12);
+        assert_eq!(begun.elapsed(), SHOWN_WITHIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_shown_is_awaited_no_more() {
+        let mut overdue = Overdue::default();
+        overdue.update(10, 12);
+        overdue.update(12, 12);
+        assert_eq!(overdue.awaited, None);
+        overdue.update(12, 15);
+        overdue.update(13, 16);
+        assert_eq!(overdue.wait().await, 15);
+    }
+}

@@ -1,0 +1,272 @@
+//! The metrics, built from the snapshot and the counters when somebody asks. `docs/metrics.md` lists them.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::protocol::Instant;
+
+use super::status::{Fence, SessionState};
+use super::{Counters, Feed, Snapshot};
+
+/// The media type of what [`text`](Metrics::text) gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The metrics of the agent behind a feed.
+#[derive(Debug)]
+pub struct Metrics(Registry);
+
+impl Metrics {
+    /// The metrics of what `feed` shows.
+    pub fn new(feed: Feed) -> Self {
+        let mut registry = Registry::with_prefix("mantle");
+        registry.register_collector(Box::new(Scrape(feed)));
+        Self(registry)
+    }
+
+    /// The metrics as of now, in the `OpenMetrics` text format.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
+
+#[derive(Debug)]
+struct Scrape(Feed);
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        let snapshot = self.0.snapshot();
+        page.agent(&snapshot, &self.0)?;
+        page.session(&snapshot, self.0.now())?;
+        page.vips(&snapshot, self.0.now())?;
+        page.others(&snapshot, self.0.now())?;
+        page.counters(self.0.counters())
+    }
+}
+
+/// The metrics page, written from top to bottom.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn agent(&mut self, snapshot: &Snapshot, feed: &Feed) -> fmt::Result {
+        self.info("build", "The agent", &[("version", snapshot.node.agent_version)])?;
+        let node = &snapshot.node;
+        let fence = match node.mode {
+            Fence::Lifetime => "lifetime",
+            Fence::Kernel => "kernel",
+        };
+        let labels = [("node", node.name.as_str()), ("cluster", &*node.cluster), ("mode", fence)];
+        self.info("node", "The node, and the strongest fence it can use", &labels)?;
+        let age = feed.heartbeat_age().as_secs_f64();
+        self.seconds("heartbeat_age", "How long ago the core thread last moved", age)
+    }
+
+    fn session(&mut self, snapshot: &Snapshot, now: Instant) -> fmt::Result {
+        let live = snapshot.session.state == SessionState::Live;
+        self.gauge("session_live", "Whether etcd acknowledges the node's session", live)?;
+        let left = snapshot.right_left(now).as_secs_f64();
+        self.seconds("right_left", "How long the node may still act as owner without a renewal", left)
+    }
+
+    fn vips(&mut self, snapshot: &Snapshot, now: Instant) -> fmt::Result {
+        let each = |value: &dyn Fn(&super::snapshot::Vip) -> i64| -> Vec<_> {
+            let labels =
+                |vip: &super::snapshot::Vip| [("vip", vip.vip.to_string()), ("link", vip.link.to_string())];
+            snapshot.vips.iter().map(|vip| (labels(vip), value(vip))).collect()
+        };
+        let owner = each(&|vip| snapshot.owns(vip, now).into());
+        self.gauges("vip_owner", "Whether this node is the VIP's owner", owner)?;
+        let ready = each(&|vip| vip.ready.into());
+        self.gauges("vip_ready", "Whether this node could wear the VIP now", ready)?;
+        let epoch = each(&|vip| vip.epoch);
+        self.gauges("vip_epoch", "The mod revision of the VIP's record as this node knows it", epoch)
+    }
+
+    fn others(&mut self, snapshot: &Snapshot, now: Instant) -> fmt::Result {
+        let live = snapshot.peers.iter().map(|peer| {
+            let live = now.since(peer.heard_at) < peer.silence;
+            ([("node", peer.node.to_string())], i64::from(live))
+        });
+        self.gauges("peer_live", "Whether another node's renewals are seen", live)?;
+        let connected = snapshot.etcd.connected;
+        self.gauge("etcd_connected", "Whether any etcd endpoint answers", connected)?;
+        let up = snapshot
+            .etcd
+            .endpoints
+            .iter()
+            .map(|endpoint| ([("endpoint", endpoint.url.to_string())], i64::from(endpoint.ok)));
+        self.gauges("etcd_endpoint_up", "Whether the last call to the etcd endpoint succeeded", up)
+    }
+
+    fn counters(&mut self, counters: &Counters) -> fmt::Result {
+        let renewals = &counters.renewals;
+        let by_result = [
+            ("acknowledged", &renewals.acknowledged),
+            ("refused", &renewals.refused),
+            ("failed", &renewals.failed),
+            ("unknown", &renewals.unknown),
+        ];
+        let help = "Renewals of the session, by what became of them";
+        let mut family = self.0.encode_descriptor("renewals", help, None, MetricType::Counter)?;
+        for (result, counter) in by_result {
+            let labels = [("result", result)];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
+        }
+
+        let help = "How long acknowledged renewals took";
+        let time = &counters.renewal_time;
+        let buckets = time.buckets();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        self.0
+            .encode_descriptor("renewal", help, Some(&Unit::Seconds), MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(time.sum(), count, &buckets, None)?;
+
+        self.counter("claims", "VIPs claimed whose record named nobody", &counters.claims)?;
+        self.counter("takeovers", "VIPs taken over from a silent owner", &counters.takeovers)?;
+        self.counter("releases", "VIPs given up on purpose", &counters.releases)?;
+        self.counter("lapses", "VIPs dropped because the right ended", &counters.lapses)?;
+        self.counter("announcements", "Frames sent to announce a VIP", &counters.announcements)?;
+        let help = "Announcements that had to be sent again";
+        self.counter("announce_retries", help, &counters.announce_retries)?;
+        let help = "Addresses of worn VIPs that somebody else removed and the agent put back";
+        self.counter("address_restored", help, &counters.address_restored)?;
+        let help = "Watches on etcd that had to be opened again";
+        self.counter("watch_restarts", help, &counters.watch_restarts)?;
+        let help = "Values found in Mantle's keys that are not Mantle's";
+        self.counter("garbage", help, &counters.garbage)
+    }
+
+    fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: bool) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&i64::from(value))
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, i64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, counter: &Counter) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
+
+    use super::super::{feed, sample};
+    use super::*;
+    use crate::protocol::Answer;
+
+    const DOCS: &str = include_str!("../../../docs/metrics.md");
+
+    fn text() -> String {
+        let (publisher, feed) = feed(sample::snapshot(), sample::clock);
+        publisher.counters().takeovers.inc();
+        publisher.counters().renewed(&Answer::Done(1), Duration::from_micros(1500));
+        Metrics::new(feed).text().unwrap()
+    }
+
+    /// Name (as scraped) and type of every metric, from the TYPE lines.
+    fn types(text: &str) -> BTreeMap<String, &str> {
+        let declared: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(name, kind)| match kind {
+                "counter" => (format!("{name}_total"), kind),
+                "info" => (format!("{name}_info"), kind),
+                _ => (name.to_owned(), kind),
+            })
+            .collect();
+        let types: BTreeMap<_, _> = declared.iter().cloned().collect();
+        assert_eq!(types.len(), declared.len(), "a metric is declared twice");
+        types
+    }
+
+    #[test]
+    fn the_values_are_the_snapshots() {
+        let text = text();
+        for line in [
+            "mantle_vip_owner{vip=\"192.168.0.15\",link=\"enp0s2\"} 1",
+            "mantle_vip_owner{vip=\"fd00::15\",link=\"enp0s2\"} 0",
+            "mantle_vip_ready{vip=\"192.168.7.1\",link=\"enp0s9\"} 0",
+            "mantle_vip_epoch{vip=\"192.168.0.15\",link=\"enp0s2\"} 5310",
+            "mantle_right_left_seconds 0.812",
+            "mantle_session_live 1",
+            "mantle_etcd_endpoint_up{endpoint=\"http://10.0.0.2:2379\"} 0",
+            "mantle_takeovers_total 1",
+            "mantle_renewals_total{result=\"acknowledged\"} 1",
+            "mantle_renewal_seconds_bucket{le=\"0.001\"} 0",
+            "mantle_renewal_seconds_bucket{le=\"0.002\"} 1",
+            "mantle_renewal_seconds_bucket{le=\"+Inf\"} 1",
+            "mantle_node_info{node=\"cp-1\",cluster=\"default\",mode=\"lifetime\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_text_is_well_formed() {
+        let text = text();
+        let types = types(&text);
+        assert!(text.ends_with("# EOF\n"));
+        let mut series = BTreeSet::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            assert!(series.insert(name), "twice: {name}");
+            let metric = name.split('{').next().unwrap();
+            let base = ["_sum", "_count", "_bucket"].iter().find_map(|end| metric.strip_suffix(end));
+            assert!(
+                types.contains_key(metric) || base.is_some_and(|base| types[base] == "histogram"),
+                "{line}"
+            );
+        }
+        for (name, kind) in types {
+            assert!(name.starts_with("mantle_"), "{name}");
+            assert!(series.iter().any(|series| series.starts_with(&name)), "no sample of {kind} {name}");
+        }
+    }
+
+    #[test]
+    fn the_documents_list_what_the_code_has() {
+        let text = text();
+        let documented: BTreeMap<String, &str> = DOCS
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `mantle_"))
+            .map(|line| line.split(" | ").collect::<Vec<_>>())
+            .map(|cells| {
+                let name = cells[0].trim_end_matches('`').split('{').next().unwrap();
+                (format!("mantle_{name}"), cells[1])
+            })
+            .collect();
+        assert_eq!(documented, types(&text));
+    }
+}

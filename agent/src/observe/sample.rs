@@ -1,0 +1,103 @@
+//! One agent's state, made up for the tests of this room: one VIP worn, one worn elsewhere, one that waits.
+
+use std::time::Duration;
+
+use crate::protocol::{Instant, Stance, Timing};
+
+use super::snapshot::{Endpoint, Etcd, Node, Peer, Session, Snapshot, Vip};
+use super::status::{Fence, SessionState, Status};
+
+/// When the tests look.
+pub(super) const NOW: Instant = Instant::from_boot(Duration::from_secs(100_000));
+
+/// The clock of the tests.
+pub(super) fn clock() -> Instant {
+    NOW
+}
+
+pub(super) fn snapshot() -> Snapshot {
+    let ago = |millis| NOW - Duration::from_millis(millis);
+    Snapshot {
+        node: Node {
+            name: "cp-1".parse().unwrap(),
+            cluster: "default".into(),
+            machine: "4c4c4544-0042".into(),
+            agent_version: "0.1.0",
+            mode: Fence::Lifetime,
+            started_at: ago(11_520_000),
+        },
+        etcd: Etcd {
+            connected: true,
+            endpoints: vec![
+                Endpoint {
+                    url: "http://10.0.0.1:2379".into(),
+                    ok: true,
+                    last_error: None,
+                    latency: Some(Duration::from_nanos(812_345)),
+                },
+                Endpoint {
+                    url: "http://10.0.0.2:2379".into(),
+                    ok: false,
+                    last_error: Some("connection refused".into()),
+                    latency: None,
+                },
+            ],
+            revision: 5321,
+        },
+        session: Session {
+            state: SessionState::Live,
+            id: Some(1234),
+            right_until: Some(NOW + Duration::from_millis(812)),
+            bound: Duration::from_millis(2500),
+            timing: Timing::DEFAULT,
+            reason: None,
+        },
+        vips: vec![
+            Vip {
+                vip: "192.168.0.15".parse().unwrap(),
+                link: "enp0s2".into(),
+                stance: Stance::Owner { epoch: 5310 },
+                owner: Some("cp-1".parse().unwrap()),
+                epoch: 5310,
+                ready: true,
+                waits_for: None,
+                fence: Fence::Lifetime,
+                since: ago(182_000),
+            },
+            Vip {
+                vip: "fd00::15".parse().unwrap(),
+                link: "enp0s2".into(),
+                stance: Stance::Off,
+                owner: Some("cp-2".parse().unwrap()),
+                epoch: 5311,
+                ready: true,
+                waits_for: None,
+                fence: Fence::Lifetime,
+                since: ago(90_061_000),
+            },
+            Vip {
+                vip: "192.168.7.1".parse().unwrap(),
+                link: "enp0s9".into(),
+                stance: Stance::Off,
+                owner: None,
+                epoch: 0,
+                ready: false,
+                waits_for: Some("link enp0s9 does not exist".into()),
+                fence: Fence::Lifetime,
+                since: ago(4_200),
+            },
+        ],
+        peers: vec![Peer {
+            node: "cp-2".parse().unwrap(),
+            session: 1240,
+            priority: 100,
+            ready: ["192.168.0.15".parse().unwrap(), "fd00::15".parse().unwrap()].into(),
+            heard_at: ago(120),
+            silence: Duration::from_millis(1300),
+        }],
+    }
+}
+
+pub(super) fn status() -> Status {
+    snapshot().status(NOW, Duration::from_millis(40))
+}

@@ -1,0 +1,240 @@
+//! The status document: what `mantle status -o json` and `/status.json` give.
+//!
+//! The form is stable: fields are added, never renamed, removed or given another meaning. `docs/status.md` tells what
+//! each one means to its reader.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{self, Epoch, Revision};
+
+/// The status of one agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of this form.
+    pub version: u32,
+    /// The node.
+    pub node: Node,
+    /// Its view of etcd.
+    pub etcd: Etcd,
+    /// Its session.
+    pub session: Session,
+    /// The configured VIPs.
+    pub vips: Vec<Vip>,
+    /// The other nodes.
+    pub peers: Vec<Peer>,
+}
+
+impl Status {
+    /// The version of the form; changes only if a field has to change its meaning.
+    pub const VERSION: u32 = 1;
+}
+
+/// The node that is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// The cluster it belongs to.
+    pub cluster: String,
+    /// The machine, this boot of it.
+    pub machine: String,
+    /// The agent's version.
+    pub agent_version: String,
+    /// The strongest fence it can use.
+    pub mode: Fence,
+    /// How long the agent has been running.
+    pub uptime_ms: u64,
+    /// How long ago the core thread last moved.
+    pub heartbeat_age_ms: u64,
+}
+
+/// The node's view of etcd.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Etcd {
+    /// Whether any endpoint answers.
+    pub connected: bool,
+    /// The configured endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// The highest revision seen.
+    pub revision: Revision,
+}
+
+/// One etcd endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its URL.
+    pub url: String,
+    /// Whether the last call to it succeeded.
+    pub ok: bool,
+    /// Why the last call that failed did.
+    pub last_error: Option<String>,
+    /// How long the last call that succeeded took.
+    pub latency_ms: Option<f64>,
+}
+
+/// The node's session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Where it stands.
+    pub state: SessionState,
+    /// E: the create revision of its key.
+    pub id: Option<Revision>,
+    /// What is left of the node's right.
+    pub right_left_ms: u64,
+    /// How long the node may at worst go on answering after it sent a renewal.
+    pub bound_ms: u64,
+    /// R, D and S.
+    pub timing: Timing,
+    /// Why it is not live, or its renewals are not acknowledged.
+    pub reason: Option<String>,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// There is none yet, and nothing is under way.
+    None,
+    /// Being started.
+    Starting,
+    /// Acknowledged by etcd.
+    Live,
+    /// The node's name is in live use by another machine.
+    Refused,
+    /// It was lost or given up.
+    Ended,
+}
+
+/// R, D and S.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// R: how often an owner renews.
+    pub renew_ms: u64,
+    /// D: how long a renewal lets its node act as owner.
+    pub right_ms: u64,
+    /// S: the silence after which a standby takes over.
+    pub silence_ms: u64,
+}
+
+/// One VIP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Vip {
+    /// The address.
+    pub vip: IpAddr,
+    /// The link, as the configuration names it.
+    pub link: String,
+    /// How this node stands to it.
+    pub stance: Stance,
+    /// The node that its record names.
+    pub owner: Option<String>,
+    /// The mod revision of its record.
+    pub epoch: Epoch,
+    /// What is left of this node's right, if it wears the VIP.
+    pub right_left_ms: Option<u64>,
+    /// Whether this node could wear it now.
+    pub ready: bool,
+    /// What it waits for.
+    pub waits_for: Option<String>,
+    /// What makes it unanswered on this node when the right is over.
+    pub fence: Fence,
+    /// How long ago its stance or owner last changed.
+    pub since_ms: u64,
+}
+
+/// How a node stands to a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stance {
+    /// Silent.
+    Off,
+    /// Wears it.
+    Owner,
+}
+
+impl From<protocol::Stance> for Stance {
+    fn from(stance: protocol::Stance) -> Self {
+        match stance {
+            protocol::Stance::Off => Self::Off,
+            protocol::Stance::Owner { .. } => Self::Owner,
+        }
+    }
+}
+
+/// What makes a VIP unanswered when the right is over, though the agent itself be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fence {
+    /// The address's own lifetime in the kernel.
+    Lifetime,
+    /// The kernel program's clock check, and the lifetime behind it.
+    Kernel,
+}
+
+/// Another node's session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The node.
+    pub node: String,
+    /// E of its session.
+    pub session: Revision,
+    /// Who goes first: higher before lower.
+    pub priority: u32,
+    /// The VIPs it could wear now.
+    pub ready: BTreeSet<IpAddr>,
+    /// How long this node has seen no renewal of it.
+    pub silent_ms: u64,
+    /// Whether that is still less than the silence that ends it.
+    pub live: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    /// The form that scripts rely on: this file changes by additions only.
+    const GOLDEN: &str = include_str!("golden/status.json");
+    const DOCS: &str = include_str!("../../../docs/status.md");
+
+    #[test]
+    fn the_json_is_what_it_always_was() {
+        let json = serde_json::to_string_pretty(&sample::status()).unwrap();
+        assert_eq!(json, GOLDEN.trim_end());
+    }
+
+    #[test]
+    fn the_json_is_read_back_as_it_was_written() {
+        assert_eq!(serde_json::from_str::<Status>(GOLDEN).unwrap(), sample::status());
+    }
+
+    #[test]
+    fn a_field_of_a_later_agent_is_passed_over() {
+        let later = GOLDEN.replacen('{', "{ \"mood\": \"fine\",", 1);
+        assert_eq!(serde_json::from_str::<Status>(&later).unwrap(), sample::status());
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        fn walk(path: &str, value: &serde_json::Value) {
+            match value {
+                serde_json::Value::Object(fields) => {
+                    for (name, value) in fields {
+                        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                        assert!(DOCS.contains(&format!("| `{path}` |")), "docs/status.md lacks {path}");
+                        walk(&path, value);
+                    }
+                }
+                serde_json::Value::Array(items) => {
+                    for item in items {
+                        walk(&format!("{path}[]"), item);
+                    }
+                }
+                _ => {}
+            }
+        }
+        walk("", &serde_json::from_str(GOLDEN).unwrap());
+    }
+}

@@ -1,0 +1,279 @@
+//! The status for a person: an aligned table, coloured where a terminal shows it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Status;
+use super::health;
+use super::status::{Fence, Peer, SessionState, Stance, Vip};
+
+/// Draws the status; with colours if `colour`.
+pub fn draw(status: &Status, colour: bool) -> String {
+    let ink = Ink(colour);
+    let mut text = head(status, ink);
+    text.push('\n');
+    if status.vips.is_empty() {
+        text.push_str("no VIP is configured\n");
+    } else {
+        let columns = ["VIP", "LINK", "STANCE", "OWNER", "EPOCH", "RIGHT", "FENCE", "SINCE", "WAITS FOR"];
+        text.push_str(&grid(columns, status.vips.iter().map(vip_row), ink));
+    }
+    text.push('\n');
+    if status.peers.is_empty() {
+        text.push_str("no other node is known\n");
+    } else {
+        let columns = ["NODE", "SESSION", "PRIORITY", "STATE", "SILENT", "READY FOR"];
+        let row = |peer| peer_row(peer, &status.vips);
+        text.push_str(&grid(columns, status.peers.iter().map(row), ink));
+    }
+    text
+}
+
+/// The lines on the node, its session and etcd.
+fn head(status: &Status, ink: Ink) -> String {
+    let (node, session, etcd) = (&status.node, &status.session, &status.etcd);
+    let mut text = String::new();
+    if let Some(stuck) = health::not_alive(status) {
+        line(&mut text, &ink.cell(&Cell::bad(format!("STUCK: {stuck}; what follows is that old"))));
+    }
+    let name = ink.cell(&Cell::strong(&node.name));
+    let cluster = clean(&node.cluster);
+    let uptime = age(node.uptime_ms);
+    line(
+        &mut text,
+        &format!("node     {name}  cluster {cluster}  mantle {}  up {uptime}", node.agent_version),
+    );
+
+    let state = ink.cell(&match session.state {
+        SessionState::Live => Cell::good("live"),
+        SessionState::Starting => Cell::warning("starting"),
+        SessionState::None => Cell::warning("none"),
+        SessionState::Refused => Cell::bad("refused"),
+        SessionState::Ended => Cell::bad("ended"),
+    });
+    let mut about = format!("session  {state}");
+    if let Some(id) = session.id {
+        let _ = write!(about, "  E {id}");
+    }
+    let timing = session.timing;
+    let _ = write!(
+        about,
+        "  right {} of {} ms  renew {} ms  silence {} ms  bound {} ms",
+        session.right_left_ms, timing.right_ms, timing.renew_ms, timing.silence_ms, session.bound_ms
+    );
+    line(&mut text, &about);
+    if let Some(reason) = &session.reason {
+        line(&mut text, &format!("         {}", clean(reason)));
+    }
+
+    let connected =
+        ink.cell(&if etcd.connected { Cell::good("connected") } else { Cell::bad("out of reach") });
+    line(&mut text, &format!("etcd     {connected}  revision {}", etcd.revision));
+    let width = etcd.endpoints.iter().map(|endpoint| endpoint.url.chars().count()).max().unwrap_or(0);
+    for endpoint in &etcd.endpoints {
+        let verdict = ink.cell(&if endpoint.ok { Cell::good("ok     ") } else { Cell::bad("failing") });
+        let detail = match (&endpoint.last_error, endpoint.latency_ms) {
+            (Some(error), _) => clean(error),
+            (None, Some(latency)) => format!("{latency:.1} ms"),
+            (None, None) => String::new(),
+        };
+        line(&mut text, &format!("         {:width$}  {verdict}  {detail}", clean(&endpoint.url)));
+    }
+    text
+}
+
+fn vip_row(vip: &Vip) -> [Cell; 9] {
+    let owner = vip.owner.as_deref().map_or_else(|| Cell::warning("nobody"), Cell::plain);
+    let right = match vip.right_left_ms {
+        None => Cell::plain("-"),
+        Some(0) => Cell::bad("over"),
+        Some(left) => Cell::plain(format!("{left} ms")),
+    };
+    let waits_for = match (vip.ready, &vip.waits_for) {
+        (true, _) => Cell::plain("-"),
+        (false, Some(what)) => Cell::warning(what),
+        (false, None) => Cell::warning("not ready"),
+    };
+    [
+        Cell::strong(vip.vip.to_string()),
+        Cell::plain(&vip.link),
+        match vip.stance {
+            Stance::Owner => Cell::good("owner"),
+            Stance::Off => Cell::plain("off"),
+        },
+        owner,
+        Cell::plain(vip.epoch.to_string()),
+        right,
+        Cell::plain(match vip.fence {
+            Fence::Lifetime => "lifetime",
+            Fence::Kernel => "kernel",
+        }),
+        Cell::plain(age(vip.since_ms)),
+        waits_for,
+    ]
+}
+
+fn peer_row(peer: &Peer, vips: &[Vip]) -> [Cell; 6] {
+    // "all" is what it nearly always is, and 256 addresses are no table.
+    let lacks = vips.iter().filter(|vip| !peer.ready.contains(&vip.vip)).count();
+    let ready = if lacks == 0 && !vips.is_empty() {
+        Cell::plain("all")
+    } else if peer.ready.is_empty() {
+        Cell::warning("none")
+    } else {
+        Cell::plain(peer.ready.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "))
+    };
+    [
+        Cell::strong(&peer.node),
+        Cell::plain(peer.session.to_string()),
+        Cell::plain(peer.priority.to_string()),
+        if peer.live { Cell::good("live") } else { Cell::bad("silent") },
+        Cell::plain(age(peer.silent_ms)),
+        ready,
+    ]
+}
+
+/// A duration in its two largest units.
+fn age(millis: u64) -> String {
+    let seconds = Duration::from_millis(millis).as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0 => format!("{millis} ms"),
+        1..60 => format!("{seconds}.{} s", millis % 1000 / 100),
+        60..3600 => format!("{minutes} m {} s", seconds % 60),
+        3600..86400 => format!("{hours} h {} m", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// Text from elsewhere without what a terminal would obey.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn grid<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [Cell; N]>, ink: Ink) -> String {
+    let mut cells = vec![columns.map(Cell::faint)];
+    cells.extend(rows);
+    let mut widths = [0; N];
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.width().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &cells {
+        let padded: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{}{:pad$}", ink.cell(cell), "", pad = width - cell.width()))
+            .collect();
+        line(&mut text, &padded.join("  "));
+    }
+    text
+}
+
+/// A piece of text and its colour.
+struct Cell {
+    text: String,
+    code: &'static str,
+}
+
+impl Cell {
+    fn new(text: impl AsRef<str>, code: &'static str) -> Self {
+        Self { text: clean(text.as_ref()), code }
+    }
+
+    fn plain(text: impl AsRef<str>) -> Self {
+        Self::new(text, "")
+    }
+
+    fn strong(text: impl AsRef<str>) -> Self {
+        Self::new(text, "1")
+    }
+
+    fn faint(text: &str) -> Self {
+        Self::new(text, "2")
+    }
+
+    fn good(text: impl AsRef<str>) -> Self {
+        Self::new(text, "32")
+    }
+
+    fn warning(text: impl AsRef<str>) -> Self {
+        Self::new(text, "33")
+    }
+
+    fn bad(text: impl AsRef<str>) -> Self {
+        Self::new(text, "31")
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// Whether colours are wanted.
+#[derive(Clone, Copy)]
+struct Ink(bool);
+
+impl Ink {
+    fn cell(self, cell: &Cell) -> String {
+        if self.0 && !cell.code.is_empty() {
+            format!("\x1b[{}m{}\x1b[0m", cell.code, cell.text)
+        } else {
+            cell.text.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn the_table_is_what_a_person_expects() {
+        assert_eq!(draw(&sample::status(), false), include_str!("golden/status.txt"));
+    }
+
+    #[test]
+    fn colours_do_not_move_the_columns() {
+        let coloured = draw(&sample::status(), true);
+        assert!(coloured.contains("\x1b[32mowner\x1b[0m"));
+        let codes = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
+        let plain = codes.iter().fold(coloured, |text, code| text.replace(code, ""));
+        let trimmed: Vec<&str> = plain.lines().map(str::trim_end).collect();
+        assert_eq!(trimmed, draw(&sample::status(), false).lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_agent_without_vips_and_peers_says_so() {
+        let mut status = sample::status();
+        status.vips.clear();
+        status.peers.clear();
+        status.node.heartbeat_age_ms = 9_000;
+        let text = draw(&status, false);
+        assert!(text.contains("no VIP is configured") && text.contains("no other node is known"), "{text}");
+        assert!(text.starts_with("STUCK: the core thread has not moved for 9.0 s"), "{text}");
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_does_not_drive_the_terminal() {
+        let mut status = sample::status();
+        status.etcd.endpoints[1].last_error = Some("gone\x1b[2J\nfake line".to_owned());
+        assert!(!draw(&status, false).contains('\x1b'));
+    }
+
+    #[test]
+    fn an_age_has_two_units() {
+        let ages = [999, 1_000, 59_999, 61_000, 3_600_000, 90_061_000].map(age);
+        assert_eq!(ages, ["999 ms", "1.0 s", "59.9 s", "1 m 1 s", "1 h 0 m", "1 d 1 h"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! What a node shows of itself to whoever looks.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Node;
+use super::vip::Held;
+use crate::protocol::{Epoch, Holder, Instant, Key, NodeName, Revision, Session, Stance, Value};
+
+/// One VIP, as a node shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VipLook<'a> {
+    /// The address.
+    pub ip: IpAddr,
+    /// Whom the record names.
+    pub holder: Option<&'a Holder>,
+    /// The record's epoch.
+    pub epoch: Epoch,
+    /// The stance the kernel last confirmed.
+    pub stance: Stance,
+    /// Whether it could be worn now.
+    pub ready: bool,
+    /// Since when the record has named whom it names.
+    pub since: Instant,
+}
+
+/// Another node's session, as a node shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLook<'a> {
+    /// The node.
+    pub name: &'a NodeName,
+    /// Its session's create revision.
+    pub created: Revision,
+    /// Its session.
+    pub session: &'a Session,
+    /// When it was last heard of.
+    pub heard: Instant,
+    /// The silence after which this node takes it for gone.
+    pub silence: Duration,
+}
+
+impl Node {
+    /// The VIPs, in order.
+    pub fn vips(&self) -> impl Iterator<Item = VipLook<'_>> {
+        self.vips.iter().map(|(ip, vip)| VipLook {
+            ip: *ip,
+            holder: match &vip.held {
+                Held::By(holder) => Some(holder),
+                Held::Nobody | Held::Unknown => None,
+            },
+            epoch: vip.epoch,
+            stance: vip.stood.unwrap_or(Stance::Off),
+            ready: vip.ready,
+            since: vip.since,
+        })
+    }
+
+    /// The other nodes' sessions, in order.
+    pub fn peers(&self) -> impl Iterator<Item = PeerLook<'_>> {
+        self.view.iter().filter_map(|(key, entry)| match (key, &entry.value) {
+            (Key::Node(name), Value::Session(session)) if *name != self.settings.name => {
+                let (heard, alive_until) = self.peers.last_renewal(name, entry.created)?;
+                let silence = alive_until.since(heard).max(self.settings.timing.silence_for(session.bound));
+                Some(PeerLook { name, created: entry.created, session, heard, silence })
+            }
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! VIPs that move, by plan, by crash and by accident: each scenario a story of its own, judged by the wire.
+
+#![expect(clippy::unwrap_used, reason = "a scenario's own functions fail where they stand, like its tests")]
+
+mod access;
+mod crash;
+mod etcd_trouble;
+mod garbage;
+mod life;
+mod link_trouble;
+mod many;
+mod planned;
+mod seen;
+mod witness;

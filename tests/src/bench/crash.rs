@@ -1,0 +1,27 @@
+//! The owner's machine dies: what the client notices.
+
+use super::figures::CRASH;
+use super::series::Series;
+use super::settle::{bring_back, longest_gap, look_on, owner_and_standby, wait_stands_by};
+use crate::clock::now;
+use crate::stage::{Setting, Stage};
+
+/// Two nodes and three members; the owner loses its cables and its agent at once, and comes back as a standby.
+pub(super) fn measure(runs: usize) -> Vec<Series> {
+    let mut stage = Stage::set("bench-crash", &Setting { members: 3, ..Setting::default() });
+    wait_stands_by(&stage, 1);
+    let gaps = (0..runs).map(|_| {
+        let (owner, standby) = owner_and_standby(&stage);
+        let crashed = now();
+        stage.nodes[owner].host.unplug();
+        stage.nodes[owner].agent.kill9();
+        stage.wait_owner(standby, crashed);
+        let gap = longest_gap(&stage, crashed, look_on());
+        stage.nodes[owner].host.plug();
+        bring_back(&mut stage, owner);
+        gap.as_secs_f64()
+    });
+    let series = Series::new(&CRASH, gaps.collect());
+    stage.end();
+    vec![series]
+}

@@ -1,0 +1,116 @@
+//! The scenes, in the order they are played.
+
+use std::time::Duration;
+
+use super::play::Play;
+use crate::clock::now;
+use crate::lab::PRIVATE_LINK;
+use crate::stage::{SOON, VIP};
+
+/// One scene.
+pub(super) struct Scene {
+    /// What happens, in a few words; the summary's too.
+    pub(super) title: &'static str,
+    /// What there is to see.
+    pub(super) about: &'static str,
+    /// Does it. The gap is measured from its begin to its end, unless it says otherwise.
+    pub(super) play: fn(&mut Play),
+}
+
+/// All of them.
+pub(super) const SCENES: &[Scene] = &[
+    Scene {
+        title: "Three nodes come up",
+        about: "The first claims the address; the others stand by.",
+        play: three_nodes_come_up,
+    },
+    Scene {
+        title: "A planned stop",
+        about: "The owner gives up in order: it stops answering, then says so; the next is waiting for that.",
+        play: a_planned_stop,
+    },
+    Scene {
+        title: "The agent is killed and started again",
+        about: "Its right outlives it: the next agent resumes, and nobody else moves.",
+        play: a_resumed_agent,
+    },
+    Scene {
+        title: "The owner's machine dies",
+        about: "Nobody says good-bye: the others wait until the dead one's right is surely over.",
+        play: a_crash,
+    },
+    Scene {
+        title: "Cut off from etcd",
+        about: "The owner lives and its clients reach it, but it cannot renew: it must fall silent by itself.",
+        play: cut_off_from_etcd,
+    },
+];
+
+fn three_nodes_come_up(play: &mut Play) {
+    let mut names = ["alpha", "bravo", "charlie"].into_iter();
+    let first = names.next().expect("there are three");
+    play.screen.meet(first);
+    let started = now();
+    play.act(format_args!("the agent on {first} starts"));
+    play.stage.add(first);
+    let answered = play.until("the first answer", |play| {
+        play.stage.client.look(|probes| probes.of(VIP).first_answer(first, started))
+    });
+    play.remark(format_args!("owner {} ms after its start", answered.since(started).as_millis()));
+    play.count_from_now();
+    for name in names {
+        play.screen.meet(name);
+        play.act(format_args!("the agent on {name} starts"));
+        let at = play.stage.add(name);
+        play.until_stands_by(at);
+    }
+}
+
+fn a_planned_stop(play: &mut Play) {
+    let owner = play.the_owner();
+    play.act(format_args!("SIGTERM to the agent on {}", play.name(owner)));
+    let exit = play.stage.nodes[owner].agent.stop(SOON);
+    assert!(exit.success(), "the agent did not stop in order: {exit}");
+    play.until_another_answers(owner);
+    play.rest(Duration::from_millis(500));
+    play.act(format_args!("the agent on {} starts again", play.name(owner)));
+    play.stage.restart(owner);
+    play.until_stands_by(owner);
+}
+
+fn a_resumed_agent(play: &mut Play) {
+    let owner = play.the_owner();
+    play.act(format_args!("kill -9 to the agent on {}, and a new one", play.name(owner)));
+    play.stage.nodes[owner].agent.kill9();
+    play.stage.restart(owner);
+    play.until("the session resumed", |play| {
+        play.stage.nodes[owner].agent.log().contains("session of the previous agent resumed").then_some(())
+    });
+    play.remark("the new agent has resumed its predecessor's session");
+    // Longer than the right: whatever goes on now does so by itself.
+    play.rest(Duration::from_millis(1500));
+}
+
+fn a_crash(play: &mut Play) {
+    let owner = play.the_owner();
+    play.act(format_args!("{} loses power: cables dead, agent killed", play.name(owner)));
+    play.stage.nodes[owner].host.unplug();
+    play.stage.nodes[owner].agent.kill9();
+    play.until_another_answers(owner);
+    play.rest(Duration::from_millis(500));
+    play.act(format_args!("{} is back", play.name(owner)));
+    play.stage.nodes[owner].host.plug();
+    play.stage.restart(owner);
+    play.until_stands_by(owner);
+}
+
+fn cut_off_from_etcd(play: &mut Play) {
+    let owner = play.the_owner();
+    play.act(format_args!("{}'s cable to etcd is pulled", play.name(owner)));
+    play.stage.nodes[owner].host.port(PRIVATE_LINK).set_up(false);
+    play.until_another_answers(owner);
+    play.rest(Duration::from_millis(500));
+    play.act(format_args!("{}'s cable to etcd is put back", play.name(owner)));
+    play.stage.nodes[owner].host.port(PRIVATE_LINK).set_up(true);
+    play.until_stands_by(owner);
+}

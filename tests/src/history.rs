@@ -1,0 +1,214 @@
+//! Who owned what, as etcd tells it: every change of a VIP's record, and when the lab learned of it.
+//!
+//! Every member is watched at once and the earliest news counts: a member that is stopped, frozen or cut off delays
+//! nothing that another one has.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use etcd_client::{Client, Error, Event, EventType, WatchOptions};
+use mantle::protocol::{Instant, Revision};
+use tokio::sync::oneshot;
+
+use crate::clock::{now, wait_for};
+use crate::etcd::EtcdCluster;
+
+/// How long a watch may lag behind what a read shows.
+const LAG: Duration = Duration::from_secs(10);
+
+/// One change of a VIP's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When the lab knew of it: it was made no later than this.
+    pub at: Instant,
+    /// Its revision.
+    pub revision: Revision,
+    /// The node it names; nobody after a release or a deletion, or if the record cannot be read.
+    pub owner: Option<String>,
+}
+
+/// The changes of each VIP's record, in the order of their revisions, which is also the order of their instants.
+pub type Changes = BTreeMap<IpAddr, Vec<Change>>;
+
+type Known = Arc<Mutex<BTreeMap<(IpAddr, Revision), Change>>>;
+
+/// Watches the VIPs' records until it is dropped.
+#[derive(Debug)]
+pub struct History {
+    etcd: EtcdCluster,
+    prefix: String,
+    known: Known,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl History {
+    /// Starts watching. Changes made before count as made now: start it before the agents.
+    pub(crate) fn start(etcd: &EtcdCluster, prefix: &str) -> Self {
+        let prefix = format!("{}/vip/", prefix.trim_end_matches('/'));
+        let known = Known::default();
+        let (stop, stopped) = oneshot::channel();
+        let (cluster, watched, news) = (etcd.clone(), prefix.clone(), known.clone());
+        let thread = etcd.observer().on_thread(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap_or_else(|error| panic!("cannot start a runtime: {error}")).block_on(async {
+                for endpoint in cluster.endpoints() {
+                    tokio::spawn(watch(cluster.clone(), endpoint, watched.clone(), news.clone()));
+                }
+                // Ends when told to, or with the History; the watches end with the runtime.
+                let _ = stopped.await;
+            });
+        });
+        Self { etcd: etcd.clone(), prefix, known, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The changes up to now. Waits until the watches have caught up with what etcd holds, if it answers.
+    pub fn changes(&self) -> Changes {
+        for record in self.etcd.list_now(&self.prefix).unwrap_or_default() {
+            let Some(vip) = vip_of(&self.prefix, record.key()) else { continue };
+            let revision = record.mod_revision();
+            wait_for(format_args!("revision {revision} of {vip} in the watches"), LAG, || {
+                lock(&self.known).contains_key(&(vip, revision)).then_some(())
+            });
+        }
+        self.changes_so_far()
+    }
+
+    /// The changes that are known, without asking etcd.
+    pub fn changes_so_far(&self) -> Changes {
+        in_order(&lock(&self.known))
+    }
+
+    /// What tells the changes after the history itself is gone.
+    pub(crate) fn teller(&self) -> impl Fn() -> Changes + Send + use<> {
+        let known = self.known.clone();
+        move || in_order(&lock(&known))
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.stop = None;
+        // A watcher that panicked has already said so; this may be running while another panic unwinds.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Watches one member, again and again.
+async fn watch(etcd: EtcdCluster, endpoint: String, prefix: String, known: Known) {
+    let mut next = 1;
+    loop {
+        if let Ok(client) = etcd.access().connect(&endpoint).await {
+            // A failed or cancelled watch goes on from where it was.
+            let _ = follow(client, &prefix, &known, &mut next).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn follow(mut client: Client, prefix: &str, known: &Known, next: &mut Revision) -> Result<(), Error> {
+    let options = WatchOptions::new().with_prefix().with_start_revision(*next);
+    let mut stream = client.watch(prefix, Some(options)).await?;
+    while let Some(response) = stream.message().await? {
+        let at = now();
+        for event in response.events() {
+            let Some((vip, change)) = read(prefix, event, at) else { continue };
+            *next = (*next).max(change.revision + 1);
+            learn(&mut lock(known), vip, change);
+        }
+        if response.canceled() {
+            // What was compacted away is told by another member, or by nobody.
+            *next = (*next).max(response.compact_revision());
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The earliest news of a change counts.
+fn learn(known: &mut BTreeMap<(IpAddr, Revision), Change>, vip: IpAddr, change: Change) {
+    let at = change.at;
+    let earliest = known.entry((vip, change.revision)).or_insert(change);
+    earliest.at = earliest.at.min(at);
+}
+
+fn read(prefix: &str, event: &Event, at: Instant) -> Option<(IpAddr, Change)> {
+    let kv = event.kv()?;
+    let vip = vip_of(prefix, kv.key())?;
+    let owner = if event.event_type() == EventType::Put { owner_in(kv.value()) } else { None };
+    Some((vip, Change { at, revision: kv.mod_revision(), owner }))
+}
+
+fn vip_of(prefix: &str, key: &[u8]) -> Option<IpAddr> {
+    str::from_utf8(key).ok()?.strip_prefix(prefix)?.parse().ok()
+}
+
+/// The node a record names. Read without the agent's own code: the judge must not share its mistakes.
+fn owner_in(record: &[u8]) -> Option<String> {
+    let record: serde_json::Value = serde_json::from_slice(record).ok()?;
+    Some(record.get("owner")?.get("node")?.as_str()?.to_owned())
+}
+
+/// News of a later change is also news of the ones before it.
+fn in_order(known: &BTreeMap<(IpAddr, Revision), Change>) -> Changes {
+    let mut changes = Changes::new();
+    for ((vip, _), change) in known {
+        changes.entry(*vip).or_default().push(change.clone());
+    }
+    for of_vip in changes.values_mut() {
+        let mut bound = None;
+        for change in of_vip.iter_mut().rev() {
+            change.at = bound.map_or(change.at, |bound: Instant| change.at.min(bound));
+            bound = Some(change.at);
+        }
+    }
+    changes
+}
+
+fn lock<T>(known: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_its_owner_or_nobody() {
+        let owned = br#"{"owner":{"node":"a","session":7,"bound_ms":1000}}"#;
+        assert_eq!(owner_in(owned).as_deref(), Some("a"));
+        for nobody in [r#"{"owner":null}"#, "{}", "garbage", r#"{"owner":{"node":5}}"#] {
+            assert_eq!(owner_in(nobody.as_bytes()), None, "{nobody}");
+        }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_boot(Duration::from_millis(ms))
+    }
+
+    /// When each revision is taken to be known, after these news (milliseconds, revision).
+    fn instants(news: &[(u64, Revision)]) -> Vec<Instant> {
+        let vip = IpAddr::from([10, 0, 0, 1]);
+        let mut known = BTreeMap::new();
+        for (ms, revision) in news {
+            learn(&mut known, vip, Change { at: at(*ms), revision: *revision, owner: None });
+        }
+        in_order(&known)[&vip].iter().map(|change| change.at).collect()
+    }
+
+    #[test]
+    fn the_first_member_to_tell_counts() {
+        assert_eq!(instants(&[(30, 1), (20, 1), (25, 1)]), [at(20)]);
+    }
+
+    #[test]
+    fn a_late_word_of_an_early_change_is_corrected_by_the_next() {
+        let instants = instants(&[(30, 1), (20, 2), (40, 3)]);
+        assert_eq!(instants, [at(20), at(20), at(40)]);
+    }
+}

@@ -1,0 +1,152 @@
+//! What the lab asks of rtnetlink, on the calling thread and so in that thread's network namespace.
+
+use std::fmt::Display;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
+use rtnetlink::packet_route::link::BridgeStpState;
+use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, new_connection};
+
+/// Makes a bridge that forwards from the first moment: no spanning tree, no delay, no snooping.
+pub(crate) fn add_bridge(name: &str) {
+    let bridge = LinkBridge::new(name)
+        .stp_state(BridgeStpState::Disabled)
+        .forward_delay(0)
+        .mcast_snooping(false)
+        .up()
+        .build();
+    ask(format_args!("add the bridge {name}"), async |netlink| netlink.link().add(bridge).execute().await);
+}
+
+/// Makes a pair of Ethernet devices; both ends are here and down.
+pub(crate) fn add_veth(name: &str, peer: &str) {
+    ask(format_args!("add the veth pair {name}, {peer}"), async |netlink| {
+        netlink.link().add(LinkVeth::new(name, peer).build()).execute().await
+    });
+}
+
+/// Moves a device into another network namespace under a new name.
+pub(crate) fn move_link(name: &str, namespace: BorrowedFd<'_>, new_name: &str) {
+    let message = LinkUnspec::new_with_name(name);
+    let message = message.setns_by_fd(namespace.as_raw_fd()).index(index(name)).name(new_name).build();
+    ask(format_args!("move {name} to another namespace"), async |netlink| {
+        netlink.link().set(message).execute().await
+    });
+}
+
+/// Gives a device a MAC and sets it up.
+pub(crate) fn set_mac_and_up(name: &str, mac: [u8; 6]) {
+    let message = LinkUnspec::new_with_index(index(name)).address(mac.to_vec()).up().build();
+    ask(format_args!("set the MAC of {name}"), async |netlink| netlink.link().set(message).execute().await);
+}
+
+/// Makes a device a port of a bridge and sets it up.
+pub(crate) fn join_bridge(name: &str, bridge: &str) {
+    let message = LinkUnspec::new_with_index(index(name)).controller(index(bridge)).up().build();
+    ask(format_args!("make {name} a port of {bridge}"), async |netlink| {
+        netlink.link().set(message).execute().await
+    });
+}
+
+/// Sets a device up or down.
+pub(crate) fn set_up(name: &str, up: bool) {
+    let message = LinkUnspec::new_with_index(index(name));
+    let message = if up { message.up() } else { message.down() }.build();
+    ask(format_args!("set {name} {}", if up { "up" } else { "down" }), async |netlink| {
+        netlink.link().set(message).execute().await
+    });
+}
+
+/// Gives a device another name. Down for the moment: older kernels rename no other.
+pub(crate) fn rename(name: &str, new_name: &str) {
+    let index = index(name);
+    let steps = [
+        LinkUnspec::new_with_index(index).down().build(),
+        LinkUnspec::new_with_index(index).name(new_name.to_owned()).up().build(),
+    ];
+    ask(format_args!("rename {name} to {new_name}"), async |netlink| {
+        for step in steps {
+            netlink.link().set(step).execute().await?;
+        }
+        Ok(())
+    });
+}
+
+/// Removes a device; the other end of its pair goes with it.
+pub(crate) fn delete(name: &str) {
+    let index = index(name);
+    ask(format_args!("delete {name}"), async |netlink| netlink.link().del(index).execute().await);
+}
+
+/// Adds an address; an IPv6 one without duplicate address detection, so that it can be used at once.
+pub(crate) fn add_address(link: &str, address: IpNet) {
+    let index = index(link);
+    ask(format_args!("add {address} to {link}"), async |netlink| {
+        let mut request = netlink.address().add(index, address.addr(), address.prefix_len());
+        if address.addr().is_ipv6() {
+            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        request.execute().await
+    });
+}
+
+/// Removes an address.
+pub(crate) fn remove_address(link: &str, address: IpNet) {
+    let index = index(link);
+    let message = match address {
+        IpNet::V4(net) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(net.addr(), net.prefix_len())
+            .build(),
+        IpNet::V6(net) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(index)
+            .address(net.addr(), net.prefix_len())
+            .build(),
+    };
+    ask(format_args!("remove {address} from {link}"), async |netlink| {
+        netlink.address().del(message).execute().await
+    });
+}
+
+/// The addresses of a device.
+pub(crate) fn addresses(link: &str) -> Vec<IpNet> {
+    let index = index(link);
+    let messages: Vec<_> = ask(format_args!("list the addresses of {link}"), async |netlink| {
+        netlink.address().get().set_link_index_filter(index).execute().try_collect().await
+    });
+    let net = |attribute: &AddressAttribute, prefix| match attribute {
+        AddressAttribute::Address(ip) => IpNet::new(*ip, prefix).ok(),
+        _ => None,
+    };
+    messages
+        .iter()
+        .filter_map(|message| {
+            let prefix = message.header.prefix_len;
+            message.attributes.iter().find_map(|attribute| net(attribute, prefix))
+        })
+        .collect()
+}
+
+/// The number of a device.
+pub(crate) fn index(name: &str) -> u32 {
+    if_nametoindex(name).unwrap_or_else(|errno| panic!("there is no link {name} in this host: {errno}"))
+}
+
+fn ask<T>(what: impl Display, request: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap_or_else(|error| panic!("cannot start a runtime to {what}: {error}"));
+    runtime.block_on(async {
+        let (connection, handle, _) =
+            new_connection().unwrap_or_else(|error| panic!("cannot open netlink to {what}: {error}"));
+        let connection = tokio::spawn(connection);
+        let result = request(handle).await;
+        connection.abort();
+        result.unwrap_or_else(|error| panic!("cannot {what}: the kernel answered {error}"))
+    })
+}

@@ -1,0 +1,209 @@
+//! What nearly every scenario begins with: an etcd, some nodes, a client, and the records watched.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::{now, wait_for};
+use crate::probe::Probes;
+use crate::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
+use mantle::protocol::Instant;
+
+/// For what surely happens soon, however busy the machine.
+pub const SOON: Duration = Duration::from_secs(15);
+
+/// A VIP on the public switch.
+pub const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 100));
+/// An IPv6 VIP there.
+pub const VIP6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100));
+
+/// A host and the agent on it.
+pub struct Node {
+    /// The host.
+    pub host: Host,
+    /// Its agent, as it was last started.
+    pub agent: Process,
+}
+
+/// A lab with an etcd and nodes that compete for VIPs.
+pub struct Stage {
+    /// The nodes, in the order they were added.
+    pub nodes: Vec<Node>,
+    /// What probes every VIP.
+    pub client: Client,
+    /// What watches the records.
+    pub history: History,
+    /// The etcd they compete through.
+    pub etcd: EtcdCluster,
+    /// The VIPs.
+    pub vips: Vec<IpAddr>,
+    settings: String,
+    user: Option<(String, String)>,
+    /// The lab. Last, so that whatever runs in it ends before it.
+    pub lab: Lab,
+}
+
+/// How a stage is set.
+pub struct Setting<'a> {
+    /// How many members the etcd has.
+    pub members: usize,
+    /// The nodes' names; the first becomes owner.
+    pub nodes: &'a [&'a str],
+    /// The VIPs.
+    pub vips: Vec<IpAddr>,
+    /// How etcd is set up.
+    pub options: EtcdOptions,
+    /// More lines of the `MantleConfig`.
+    pub settings: &'a str,
+    /// How often the client probes each VIP.
+    pub interval: Duration,
+}
+
+impl Default for Setting<'_> {
+    fn default() -> Self {
+        Self {
+            members: 1,
+            nodes: &["a", "b"],
+            vips: vec![VIP],
+            options: EtcdOptions::default(),
+            settings: "",
+            interval: Client::INTERVAL,
+        }
+    }
+}
+
+impl Stage {
+    /// Sets the stage; the first node is owner of every VIP when this returns.
+    pub fn set(name: &str, setting: &Setting<'_>) -> Self {
+        let mut stage = Self::empty(name, setting);
+        for name in setting.nodes {
+            let since = now();
+            stage.add(name);
+            if stage.nodes.len() == 1 {
+                for vip in setting.vips.clone() {
+                    stage.client.wait_answered(vip, name, since, SOON);
+                }
+            }
+        }
+        for at in 0..stage.nodes.len() {
+            stage.wait_live(at);
+        }
+        stage
+    }
+
+    /// Sets the stage without a node on it.
+    pub fn empty(name: &str, setting: &Setting<'_>) -> Self {
+        let lab = Lab::new(name);
+        let etcd = lab.etcd(setting.members, setting.options.clone());
+        let history = lab.history(&etcd);
+        let client = lab.client_every(setting.interval, &setting.vips);
+        let (settings, user) = (setting.settings.to_owned(), setting.options.user.clone());
+        let vips = setting.vips.clone();
+        Self { nodes: Vec::new(), client, history, etcd, vips, settings, user, lab }
+    }
+
+    /// Adds a node and starts its agent.
+    pub fn add(&mut self, name: &str) -> usize {
+        let host = self.lab.host(name);
+        self.add_host(host, &self.config())
+    }
+
+    /// Makes a host a node: starts an agent on it with a config of its own.
+    pub fn add_host(&mut self, host: Host, config: &str) -> usize {
+        let agent = self.lab.agent(&host, config);
+        self.nodes.push(Node { host, agent });
+        self.nodes.len() - 1
+    }
+
+    /// The config of every node.
+    pub fn config(&self) -> String {
+        let mut config = format!(
+            "apiVersion: mantle/v1alpha1\nkind: MantleConfig\netcd: {{{}}}\n{}\n",
+            self.way_to_etcd(),
+            self.settings
+        );
+        for vip in &self.vips {
+            let written = write!(
+                config,
+                "---\napiVersion: v1alpha1\nkind: Layer2VIPConfig\nname: \"{vip}\"\nlink: eth0\n"
+            );
+            written.expect("a string takes all that is written");
+        }
+        config
+    }
+
+    /// What a config says of etcd: where it is, and how its doors open.
+    fn way_to_etcd(&self) -> String {
+        let endpoints = self.etcd.endpoints();
+        let endpoints: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint:?}")).collect();
+        let mut way = vec![format!("endpoints: [{}]", endpoints.join(", "))];
+        if let Some(tls) = self.etcd.tls() {
+            for (field, file) in [("caFile", &tls.ca), ("certFile", &tls.cert), ("keyFile", &tls.key)] {
+                way.push(format!("{field}: {:?}", file.display().to_string()));
+            }
+        }
+        if let Some((name, password)) = &self.user {
+            let file = self.lab.directory().join("password");
+            fs::write(&file, password)
+                .unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+            way.push(format!("username: {name:?}"));
+            way.push(format!("passwordFile: {:?}", file.display().to_string()));
+        }
+        way.join(", ")
+    }
+
+    /// Starts a new agent on a node whose last one has ended.
+    pub fn restart(&mut self, at: usize) {
+        let config = self.config();
+        let node = &mut self.nodes[at];
+        node.agent = self.lab.agent(&node.host, &config);
+    }
+
+    /// Waits until an agent's session is live.
+    pub fn wait_live(&self, at: usize) {
+        let live = || self.status(at).filter(|status| status["session"]["state"] == "live");
+        wait_for(format!("a live session of {}", self.nodes[at].host.name()), SOON, live);
+    }
+
+    /// What the agent on a node says of itself, if it runs.
+    pub fn status(&self, at: usize) -> Option<serde_json::Value> {
+        self.lab.status(&self.nodes[at].host)
+    }
+
+    /// Waits until what the agent on a node says of itself is as it should be, and gives it.
+    #[track_caller]
+    pub fn wait_status(
+        &self,
+        at: usize,
+        what: &str,
+        is_so: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let host = &self.nodes[at].host;
+        let limit = SOON;
+        let mut last = None;
+        let end = now() + limit;
+        while now() < end {
+            last = self.status(at);
+            if let Some(status) = last.take_if(|status| is_so(status)) {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("waited {limit:?} in vain for {what} in the status of {}, which is {last:#?}", host.name())
+    }
+
+    /// Waits until a node answers for every VIP.
+    pub fn wait_owner(&self, at: usize, since: Instant) {
+        for vip in &self.vips {
+            self.client.wait_answered(*vip, self.nodes[at].host.name(), since, SOON);
+        }
+    }
+
+    /// Ends the play: what the client saw, once the judge has found everything in order.
+    pub fn end(self) -> Probes {
+        self.lab.verdict(Some(&self.history)).assert_in_order();
+        self.client.stop()
+    }
+}

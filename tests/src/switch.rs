@@ -1,0 +1,127 @@
+//! A switch: a bridge in a namespace of its own, and the cables that end in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnet::IpNet;
+use mantle::wire::Mac;
+use nix::sched::CloneFlags;
+
+use crate::host::Host;
+use crate::namespace::Namespace;
+use crate::netlink;
+
+const BRIDGE: &str = "switch";
+
+/// A switch of the lab.
+#[derive(Clone, Debug)]
+pub struct Switch(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Tells the switches of a lab apart in the MACs of the hosts.
+    number: u8,
+    ports: AtomicU8,
+    namespace: Namespace,
+    wiring: Mutex<Wiring>,
+}
+
+/// Who is connected where.
+#[derive(Debug, Default)]
+pub(crate) struct Wiring {
+    /// The host at a port, by the port's interface index.
+    pub(crate) hosts: BTreeMap<u32, Arc<str>>,
+    /// The hosts' own addresses: never a VIP.
+    pub(crate) own: BTreeSet<IpAddr>,
+}
+
+impl Switch {
+    /// Makes a switch without ports.
+    pub(crate) fn new(name: &str, number: u8) -> Self {
+        let namespace = Namespace::new(name, CloneFlags::CLONE_NEWNET);
+        namespace.run(|| {
+            // The switch itself has nothing to say on the wire.
+            for scope in ["all", "default"] {
+                let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
+                fs::write(&path, "1")
+                    .unwrap_or_else(|error| panic!("cannot write {path} in a switch: {error}"));
+            }
+            netlink::add_bridge(BRIDGE);
+        });
+        Self(Arc::new(Inner { number, ports: AtomicU8::default(), namespace, wiring: Mutex::default() }))
+    }
+
+    /// Connects a host: it gets the link, up, with these addresses.
+    pub fn connect(&self, host: &Host, link: &str, addresses: &[IpNet]) -> Port {
+        let port_number = self.0.ports.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = format!("port{port_number}");
+        let network = host.network();
+        let network = File::open(&network).unwrap_or_else(|error| {
+            panic!("cannot open the network namespace {}: {error}", network.display())
+        });
+
+        let (port, new_name) = (name.clone(), link.to_owned());
+        let index = self.0.namespace.run(move || {
+            netlink::add_veth(&port, "far");
+            netlink::move_link("far", network.as_fd(), &new_name);
+            netlink::join_bridge(&port, BRIDGE);
+            netlink::index(&port)
+        });
+        let mac = [0x02, b'l', b'a', b'b', self.0.number, port_number];
+        // The tap must know the port and the addresses before the host says its first word.
+        {
+            let mut wiring = self.wiring();
+            wiring.hosts.insert(index, host.name().into());
+            wiring.own.extend(addresses.iter().map(IpNet::addr));
+        }
+        let (own_link, own_addresses) = (link.to_owned(), addresses.to_vec());
+        host.run(move || {
+            netlink::set_mac_and_up(&own_link, mac);
+            for address in own_addresses {
+                netlink::add_address(&own_link, address);
+            }
+        });
+        let port = Port { switch: self.clone(), name, link: link.to_owned(), mac: Mac(mac) };
+        host.connected(port.clone(), addresses);
+        port
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    pub(crate) fn wiring(&self) -> MutexGuard<'_, Wiring> {
+        self.0.wiring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The switch's end of a cable.
+#[derive(Clone, Debug)]
+pub struct Port {
+    switch: Switch,
+    name: String,
+    link: String,
+    mac: Mac,
+}
+
+impl Port {
+    /// Pulls the cable or puts it back: the host sees its link lose or find the carrier.
+    pub fn set_up(&self, up: bool) {
+        let name = self.name.clone();
+        self.switch.namespace().run(move || netlink::set_up(&name, up));
+    }
+
+    /// What the host calls its end.
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+
+    /// The MAC of the host's end.
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+}

@@ -1,0 +1,131 @@
+//! What the command line asks for.
+
+use crate::build::Profile;
+use crate::refusal::Refusal;
+use crate::run::Program;
+
+/// What `cargo xtask help` prints.
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask TASK
+
+Each task first prepares what it needs; those marked * need root, since their lab is made of network namespaces.
+
+  setup                        find out what is missing on this machine and get it, saying what and why
+  build [--release]            build the agent and the lab's programs
+* demo [--watch] [ARGS]        three nodes, an etcd and a client: watch the VIP move
+* test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
+* bench [ARGS]                 measure, with a release build
+  help                         this page
+
+Environment:
+  MANTLE_ETCD_34, MANTLE_ETCD_35   folders with the `etcd` of that version to use instead of looking for one
+  CI=true                          whatever cannot be run is a failure
+";
+
+/// One task, with all that its part of the command line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Print the usage.
+    Help,
+    /// Get what is missing.
+    Setup,
+    /// Build only.
+    Build {
+        /// As what.
+        profile: Profile,
+    },
+    /// Run the tests.
+    Test {
+        /// Built as what.
+        profile: Profile,
+        /// Handed to each test program: filters and the harness's own options.
+        arguments: Vec<String>,
+    },
+    /// Run one of the lab's programs.
+    Run {
+        /// Which.
+        program: Program,
+        /// Handed to it.
+        arguments: Vec<String>,
+    },
+}
+
+/// Reads the command line, without the program's own name.
+pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refusal> {
+    let name = line.next().unwrap_or_else(|| "help".to_owned());
+    let rest: Vec<String> = line.collect();
+    match name.as_str() {
+        "help" | "-h" | "--help" => Ok(Task::Help),
+        "setup" => nothing_left(&name, &rest).map(|()| Task::Setup),
+        "build" => {
+            let (profile, rest) = profile(rest);
+            nothing_left(&name, &rest).map(|()| Task::Build { profile })
+        }
+        "test" => {
+            let (profile, mut arguments) = profile(rest);
+            // `cargo test` wants it before the harness's options; here there is nothing to keep apart.
+            arguments.retain(|argument| argument != "--");
+            Ok(Task::Test { profile, arguments })
+        }
+        "demo" => Ok(Task::Run { program: Program::Demo, arguments: rest }),
+        "bench" => Ok(Task::Run { program: Program::Bench, arguments: rest }),
+        _ => Err(Refusal::Usage(format!("there is no task `{name}`"))),
+    }
+}
+
+fn profile(arguments: Vec<String>) -> (Profile, Vec<String>) {
+    let (release, rest): (Vec<_>, Vec<_>) =
+        arguments.into_iter().partition(|argument| argument == "--release");
+    (if release.is_empty() { Profile::Dev } else { Profile::Release }, rest)
+}
+
+fn nothing_left(task: &str, rest: &[String]) -> Result<(), Refusal> {
+    match rest.first() {
+        Some(surplus) => Err(Refusal::Usage(format!("`{task}` does not take `{surplus}`"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(line: &str) -> Result<Task, Refusal> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_test_takes_its_profile_and_hands_on_the_rest() {
+        let arguments = vec!["resume".to_owned(), "--nocapture".to_owned()];
+        assert_eq!(
+            parse_words("test resume --release -- --nocapture").unwrap(),
+            Task::Test { profile: Profile::Release, arguments }
+        );
+        assert_eq!(parse_words("test").unwrap(), Task::Test { profile: Profile::Dev, arguments: Vec::new() });
+    }
+
+    #[test]
+    fn a_program_gets_every_argument_as_it_is() {
+        assert_eq!(
+            parse_words("demo --watch --release").unwrap(),
+            Task::Run {
+                program: Program::Demo,
+                arguments: vec!["--watch".to_owned(), "--release".to_owned()]
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        for (line, named) in [("deploy", "`deploy`"), ("setup now", "`now`"), ("build --fast", "`--fast`")] {
+            let refusal = parse_words(line).unwrap_err();
+            assert!(matches!(refusal, Refusal::Usage(_)), "{line}");
+            assert!(refusal.to_string().contains(named), "{line}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn no_task_at_all_shows_the_usage() {
+        assert_eq!(parse_words("").unwrap(), Task::Help);
+    }
+}
