@@ -2,7 +2,7 @@
 
 /// The `N` bytes at `AT`; an offset beyond the frame does not compile.
 #[inline(always)]
-pub(super) fn get<const AT: usize, const N: usize, const LEN: usize>(frame: &[u8; LEN]) -> [u8; N] {
+pub(crate) fn get<const AT: usize, const N: usize, const LEN: usize>(frame: &[u8; LEN]) -> [u8; N] {
     const { assert!(AT + N <= LEN, "the field lies within the frame") };
     let mut field = [0; N];
     for (to, from) in field.iter_mut().zip(frame.iter().skip(AT)) {
@@ -13,7 +13,7 @@ pub(super) fn get<const AT: usize, const N: usize, const LEN: usize>(frame: &[u8
 
 /// Writes the `N` bytes at `AT`; an offset beyond the frame does not compile.
 #[inline(always)]
-pub(super) fn put<const AT: usize, const N: usize, const LEN: usize>(frame: &mut [u8; LEN], field: [u8; N]) {
+pub(crate) fn put<const AT: usize, const N: usize, const LEN: usize>(frame: &mut [u8; LEN], field: [u8; N]) {
     const { assert!(AT + N <= LEN, "the field lies within the frame") };
     for (to, from) in frame.iter_mut().skip(AT).zip(field) {
         *to = from;
