@@ -4,6 +4,7 @@
 //! answer. `again_*` puts the request back before each round and then goes on to the program in slot 0: the cost of an
 //! answer is the difference between going on to that program and to an empty one.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![expect(clippy::needless_pass_by_value, reason = "the macros hand over the context")]
 
 use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action};
 use aya_ebpf::helpers::{bpf_skb_store_bytes, bpf_xdp_store_bytes};

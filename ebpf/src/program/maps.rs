@@ -35,7 +35,7 @@ pub(crate) struct Maps;
 
 impl Host for Maps {
     #[inline(always)]
-    fn admits(&self, end: [u8; 2]) -> bool {
+    fn admits(&self, end: u16) -> bool {
         FILTER.get(0).is_some_and(|filter| filter.admits(end))
     }
 

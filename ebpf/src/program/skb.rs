@@ -3,7 +3,9 @@
 use core::ptr;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM};
-use aya_ebpf::helpers::{bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes};
+use aya_ebpf::helpers::{
+    bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes,
+};
 use aya_ebpf::programs::TcContext;
 use mantle_ebpf::verdict::Frame;
 
@@ -15,12 +17,14 @@ use crate::bounds::within;
 /// head of every cloned buffer before each run (`bpf_unclone_prologue`), and all TCP over veth is cloned.
 pub(crate) struct Skb(*mut __sk_buff);
 
-impl Skb {
+impl From<TcContext> for Skb {
     #[inline(always)]
-    pub(crate) fn new(ctx: TcContext) -> Self {
+    fn from(ctx: TcContext) -> Self {
         Self(ctx.skb.skb)
     }
+}
 
+impl Skb {
     /// Sends the frame out by the link it arrived on; gives the action that says so.
     #[inline(always)]
     pub(crate) fn send_back(&self) -> i32 {
@@ -42,7 +46,7 @@ impl Skb {
     fn pull(&self, len: u32) -> bool {
         // SAFETY: the kernel gave the context. Pointers into the frame that this makes invalid are all behind borrows
         // of `self`, which have ended.
-        self.len() >= len && unsafe { bpf_skb_pull_data(self.0, len) } == 0
+        self.size() >= len && unsafe { bpf_skb_pull_data(self.0, len) } == 0
     }
 }
 
@@ -69,7 +73,7 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn len(&self) -> u32 {
+    fn size(&self) -> u32 {
         // SAFETY: the kernel gave the context.
         unsafe { (*self.0).len }
     }
@@ -87,9 +91,9 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn resize(&mut self, len: u32) -> bool {
+    fn resize(&mut self, size: u32) -> bool {
         // SAFETY: the kernel gave the context, and no borrow of the frame is left.
-        unsafe { bpf_skb_change_tail(self.0, len, 0) == 0 }
+        self.size() == size || unsafe { bpf_skb_change_tail(self.0, size, 0) == 0 }
     }
 
     #[inline(always)]

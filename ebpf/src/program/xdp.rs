@@ -12,12 +12,14 @@ use crate::bounds::within;
 /// A frame in a driver's buffer; of a frame in several only the first is reached.
 pub(crate) struct Xdp(*mut xdp_md);
 
-impl Xdp {
+impl From<XdpContext> for Xdp {
     #[inline(always)]
-    pub(crate) fn new(ctx: XdpContext) -> Self {
+    fn from(ctx: XdpContext) -> Self {
         Self(ctx.ctx)
     }
+}
 
+impl Xdp {
     #[inline(always)]
     fn linear<const N: usize>(&self) -> Option<*mut [u8; N]> {
         // SAFETY: the kernel gave the context, which outlives the program's run.
@@ -43,7 +45,7 @@ impl Frame for Xdp {
     }
 
     #[inline(always)]
-    fn len(&self) -> u32 {
+    fn size(&self) -> u32 {
         // SAFETY: the kernel gave the context.
         #[expect(clippy::cast_possible_truncation, reason = "the length of a frame")]
         unsafe {
@@ -64,10 +66,10 @@ impl Frame for Xdp {
     }
 
     #[inline(always)]
-    fn resize(&mut self, len: u32) -> bool {
-        let by = len.cast_signed() - self.len().cast_signed();
+    fn resize(&mut self, size: u32) -> bool {
+        let by = size.cast_signed() - self.size().cast_signed();
         // SAFETY: the kernel gave the context, and no borrow of the frame is left.
-        unsafe { bpf_xdp_adjust_tail(self.0, by) == 0 }
+        by == 0 || unsafe { bpf_xdp_adjust_tail(self.0, by) == 0 }
     }
 
     #[inline(always)]

@@ -1,9 +1,10 @@
 //! What arrives.
 
+use super::ndp;
 use super::sight::{self, Message, Payload};
-use super::{Desk, Found, Frame, Host, Standing, Verdict, find_v4, find_v6, standing};
+use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, sender, standing};
 use crate::layout::{Counter, Kind};
-use crate::wire::{Advertisement, Arp, Mac, Solicitation};
+use crate::wire::{Advertisement, Arp, Mac, Operation};
 
 /// The verdict on a frame that arrives.
 #[inline(always)]
@@ -24,11 +25,10 @@ fn ipv4(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let Some(head) = frame.head::<{ sight::IPV4 }>() else {
         return Verdict::Pass;
     };
-    let Some(found) = find_v4(host, sight::ipv4_destination(head)) else {
-        return Verdict::Pass;
-    };
-    let (destination, source) = (sight::destination(head), sight::source(head));
-    ip(frame, host, &found, destination, source)
+    match find(host, sight::ipv4_destination(head)) {
+        Some(found) => ip(frame, host, &found),
+        None => Verdict::Pass,
+    }
 }
 
 #[inline(always)]
@@ -36,7 +36,7 @@ fn ipv6(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let Some(head) = frame.head::<{ sight::IPV6 }>() else {
         return Verdict::Pass;
     };
-    let to = sight::ipv6_destination(head);
+    let destination = sight::ipv6_destination(head);
     if sight::is_icmpv6(head)
         && let Some(head) = frame.head::<{ sight::NDP }>()
         && let Some(found) = find_v6(host, sight::ndp_target(head))
@@ -47,29 +47,27 @@ fn ipv6(frame: &mut impl Frame, host: &impl Host) -> Verdict {
             Message::Other => {}
         }
     }
-    let Some(found) = find_v6(host, to) else {
-        return Verdict::Pass;
-    };
-    let Some(head) = frame.head::<{ sight::ETHER }>() else {
-        return Verdict::Pass;
-    };
-    let (destination, source) = (sight::destination(head), sight::source(head));
-    ip(frame, host, &found, destination, source)
+    match find_v6(host, destination) {
+        Some(found) => ip(frame, host, &found),
+        None => Verdict::Pass,
+    }
 }
 
 /// IP to the VIP.
 #[inline(always)]
-fn ip(frame: &impl Frame, host: &impl Host, found: &Found<'_>, destination: Mac, source: Mac) -> Verdict {
-    if frame.is_tagged() || !found.is_reached_at(destination) {
+fn ip(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
+    let Some(head) = frame.head::<{ sight::ETHER }>() else {
+        return Verdict::Pass;
+    };
+    let is_from_peer = sight::source(head) == found.vip.peer;
+    if !found.is_reached_by(head) || frame.is_tagged() {
         return Verdict::Pass;
     }
     match standing(host, found.vip) {
         Standing::Owner | Standing::Yielding | Standing::Forwarding => Verdict::Pass,
-        Standing::Prepared if source == found.vip.peer => Verdict::Pass,
-        Standing::Prepared => found.drop(host, Counter::DroppedIp, None, frame.link(), source),
-        Standing::Fenced => {
-            found.drop(host, Counter::DroppedIp, Some(Kind::FenceIn), frame.link(), source)
-        }
+        Standing::Prepared if is_from_peer => Verdict::Pass,
+        Standing::Prepared => found.drop(frame, host, Counter::DroppedIp, None),
+        Standing::Fenced => found.drop(frame, host, Counter::DroppedIp, Some(Kind::FenceIn)),
     }
 }
 
@@ -78,159 +76,138 @@ fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let Some(head) = frame.head::<{ sight::ARP }>() else {
         return Verdict::Pass;
     };
-    let destination = sight::destination(head);
-    let sight = sight::arp(head);
-    if let Some(claimed) = find_v4(host, sight.sender)
-        && claimed.is_reached_at(destination)
-        && !frame.is_tagged()
-        && parse_arp(frame, &mut Desk::new()).is_some()
-    {
-        claim(frame, host, &claimed, sight.sender_mac);
+    let is_request = sight::is_arp_request(head);
+    let target = sight::arp_target(head);
+    if let Some(claimed) = find(host, sight::arp_sender(head)) {
+        arp_claim(frame, host, &claimed);
     }
-    let Some(found) = find_v4(host, sight.target) else {
+    let Some(found) = find(host, target) else {
         return Verdict::Pass;
     };
-    if !found.is_reached_at(destination) || frame.is_tagged() {
+    if !is_reached(frame, &found) || frame.is_tagged() {
         return Verdict::Pass;
     }
     let owner = match standing(host, found.vip) {
         Standing::Owner => found.vip.own,
         Standing::Yielding => found.vip.peer,
         // Replies still tell this node where the neighbours of its open connections are.
-        Standing::Forwarding if !sight.is_request => return Verdict::Pass,
+        Standing::Forwarding if !is_request => return Verdict::Pass,
         Standing::Forwarding | Standing::Prepared => {
-            return found.drop(host, Counter::DroppedArp, None, frame.link(), sight.sender_mac);
+            return found.drop(frame, host, Counter::DroppedArp, None);
         }
-        Standing::Fenced => {
-            let (link, mac) = (frame.link(), sight.sender_mac);
-            return found.drop(host, Counter::DroppedArp, Some(Kind::FenceIn), link, mac);
-        }
+        Standing::Fenced => return found.drop(frame, host, Counter::DroppedArp, Some(Kind::FenceIn)),
     };
-    // Who says that the VIP is his own does not ask where it is.
-    if !sight.is_request || sight.sender == sight.target || frame.link() != found.vip.link {
+    if frame.link() != found.vip.link {
         return Verdict::Pass;
     }
-    let mut desk = Desk::new();
-    let Some(request) = parse_arp(frame, &mut desk) else {
+    let mut desk = ArpDesk { offset: [0; 2], frame: [0; Arp::LEN] };
+    if !frame.copy(&mut desk.frame) {
         return Verdict::Pass;
-    };
-    let Some(answer) = desk.room() else {
+    }
+    match Arp::parse(&desk.frame) {
+        // Who says that the VIP is his own does not ask where it is.
+        Ok(request) if request.operation == Operation::Request && !request.is_gratuitous() => {
+            request.answer(found.vip.own, owner).write(&mut desk.frame);
+        }
+        _ => return Verdict::Pass,
+    }
+    if !frame.overwrite(&desk.frame) {
         return Verdict::Pass;
+    }
+    found.count(host, Counter::AnsweredArp);
+    Verdict::Reply
+}
+
+#[repr(C, align(8))]
+struct ArpDesk {
+    offset: [u8; 2],
+    frame: [u8; Arp::LEN],
+}
+
+/// ARP with the VIP as sender.
+#[inline(always)]
+fn arp_claim(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) {
+    if !is_reached(frame, found) || frame.is_tagged() {
+        return;
+    }
+    let Some(head) = frame.head::<{ sight::ARP }>() else {
+        return;
     };
-    request.answer(found.vip.own, owner).write(answer);
-    if frame.overwrite(answer) {
-        found.count(host, Counter::AnsweredArp);
-        Verdict::Reply
-    } else {
-        Verdict::Pass
+    if Arp::parse(head).is_ok() {
+        let mac = sight::arp_sender_mac(head);
+        claim(frame, host, found, mac);
     }
 }
 
 #[inline(always)]
-fn parse_arp(frame: &impl Frame, desk: &mut Desk) -> Option<Arp> {
-    let question = desk.room()?;
-    if frame.copy(question) { Arp::parse(question).ok() } else { None }
+fn is_reached(frame: &mut impl Frame, found: &Found<'_>) -> bool {
+    frame.head::<{ sight::ETHER }>().is_some_and(|head| found.is_reached_by(head))
 }
 
 #[inline(always)]
 fn solicitation(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
-    let Some(head) = frame.head::<{ sight::ETHER }>() else {
-        return Verdict::Pass;
-    };
-    let (destination, source) = (sight::destination(head), sight::source(head));
-    if frame.is_tagged() || !found.is_reached_at(destination) {
+    if !is_reached(frame, found) || frame.is_tagged() {
         return Verdict::Pass;
     }
     let owner = match standing(host, found.vip) {
         Standing::Owner => found.vip.own,
         Standing::Yielding => found.vip.peer,
         Standing::Prepared | Standing::Forwarding => {
-            return found.drop(host, Counter::DroppedNs, None, frame.link(), source);
+            return found.drop(frame, host, Counter::DroppedNs, None);
         }
-        Standing::Fenced => {
-            return found.drop(host, Counter::DroppedNs, Some(Kind::FenceIn), frame.link(), source);
-        }
+        Standing::Fenced => return found.drop(frame, host, Counter::DroppedNs, Some(Kind::FenceIn)),
     };
     if frame.link() != found.vip.link {
         return Verdict::Pass;
     }
-    let mut desk = Desk::new();
-    let Some(asked) = parse_solicitation(frame, &mut desk) else {
+    let mut desk = ndp::Desk::new();
+    let Some(asked) = desk.read(frame) else {
         return Verdict::Pass;
     };
+    desk.write(&asked, found.vip, owner);
     if asked.is_probe() {
-        claim(frame, host, found, source);
+        let mac = sender(frame);
+        claim(frame, host, found, mac);
     }
-    let Some(answer) = desk.room() else {
-        return Verdict::Pass;
-    };
-    asked.answer(found.vip.own, owner, found.vip.router != 0).write(answer);
-    if frame.len() != ADVERTISEMENT && !frame.resize(ADVERTISEMENT) {
+    if !frame.resize(ADVERTISEMENT) || !frame.overwrite(&desk.frame) {
         return Verdict::Pass;
     }
-    if frame.overwrite(answer) {
-        found.count(host, Counter::AnsweredNs);
-        Verdict::Reply
-    } else {
-        Verdict::Pass
-    }
+    found.count(host, Counter::AnsweredNs);
+    Verdict::Reply
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "86")]
 const ADVERTISEMENT: u32 = Advertisement::LEN as u32;
-
-/// Reads a solicitation of the two lengths that occur: with no option, and with one of eight bytes.
-#[inline(always)]
-fn parse_solicitation(frame: &impl Frame, desk: &mut Desk) -> Option<Solicitation> {
-    const BARE: usize = Solicitation::LEN;
-    const ONE_OPTION: usize = BARE + 8;
-    match frame.len() as usize {
-        BARE => parse_solicitation_of::<BARE>(frame, desk),
-        ONE_OPTION => parse_solicitation_of::<ONE_OPTION>(frame, desk),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn parse_solicitation_of<const LEN: usize>(frame: &impl Frame, desk: &mut Desk) -> Option<Solicitation> {
-    let question = desk.room::<LEN>()?;
-    if frame.copy(question) { Solicitation::parse(question).ok() } else { None }
-}
 
 #[inline(always)]
 fn advertisement(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
     let Some(head) = frame.head::<{ sight::NDP }>() else {
         return Verdict::Pass;
     };
-    let (destination, source) = (sight::destination(head), sight::source(head));
-    let heeded = sight::is_heeded(head);
-    if frame.is_tagged() || !found.is_reached_at(destination) {
+    let is_heeded = sight::is_heeded(head);
+    if !found.is_reached_by(head) || frame.is_tagged() {
         return Verdict::Pass;
     }
     match standing(host, found.vip) {
         Standing::Owner => {
-            if heeded {
-                let mac = frame.head::<{ sight::NDP_OPTION }>().and_then(sight::ndp_mac);
-                claim(frame, host, found, mac.unwrap_or(source));
+            if is_heeded {
+                let mac = ndp_mac(frame);
+                claim(frame, host, found, mac);
             }
             Verdict::Pass
         }
         // The kernel's stack would only complain that somebody advertises its address.
         Standing::Prepared | Standing::Yielding | Standing::Forwarding => {
-            found.drop(host, Counter::DroppedNs, None, frame.link(), source)
+            found.drop(frame, host, Counter::DroppedNs, None)
         }
-        Standing::Fenced => {
-            found.drop(host, Counter::DroppedNs, Some(Kind::FenceIn), frame.link(), source)
-        }
+        Standing::Fenced => found.drop(frame, host, Counter::DroppedNs, Some(Kind::FenceIn)),
     }
 }
 
 /// Somebody says that the VIP is at `mac`. It is a conflict if this node is the owner and `mac` is another's.
 #[inline(always)]
 fn claim(frame: &impl Frame, host: &impl Host, found: &Found<'_>, mac: Mac) {
-    if mac != found.vip.own
-        && frame.link() == found.vip.link
-        && standing(host, found.vip) == Standing::Owner
+    if mac != found.vip.own && frame.link() == found.vip.link && standing(host, found.vip) == Standing::Owner
     {
         found.count(host, Counter::Conflicts);
         found.report(host, Kind::Conflict, frame.link(), mac);

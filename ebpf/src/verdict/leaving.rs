@@ -1,7 +1,7 @@
 //! What leaves.
 
 use super::sight::{self, Message, Payload};
-use super::{Found, Frame, Host, Standing, Verdict, find_v4, find_v6, standing};
+use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, standing};
 use crate::layout::{Counter, Kind};
 use crate::wire::Mac;
 
@@ -24,7 +24,7 @@ fn ipv4(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let Some(head) = frame.head::<{ sight::IPV4 }>() else {
         return Verdict::Pass;
     };
-    match find_v4(host, sight::ipv4_source(head)) {
+    match find(host, sight::ipv4_source(head)) {
         Some(found) => ip(frame, host, &found),
         None => Verdict::Pass,
     }
@@ -44,12 +44,9 @@ fn ipv6(frame: &mut impl Frame, host: &impl Host) -> Verdict {
             Message::Advertisement => Some(sight::ndp_target(head)),
             Message::Other => None,
         };
-        if let Some(claimed) = claimed
-            && let Some(found) = find_v6(host, claimed)
-        {
-            let sender = sight::source(head);
-            let mac = frame.head::<{ sight::NDP_OPTION }>().and_then(sight::ndp_mac);
-            if claim(frame, host, &found, mac.unwrap_or(sender)) == Verdict::Drop {
+        if let Some(found) = claimed.and_then(|claimed| find_v6(host, claimed)) {
+            let mac = ndp_mac(frame);
+            if claim(frame, host, &found, mac) == Verdict::Drop {
                 return Verdict::Drop;
             }
         }
@@ -65,9 +62,9 @@ fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let Some(head) = frame.head::<{ sight::ARP }>() else {
         return Verdict::Pass;
     };
-    let sight = sight::arp(head);
-    match find_v4(host, sight.sender) {
-        Some(found) => claim(frame, host, &found, sight.sender_mac),
+    let mac = sight::arp_sender_mac(head);
+    match find(host, sight::arp_sender(head)) {
+        Some(found) => claim(frame, host, &found, mac),
         None => Verdict::Pass,
     }
 }
@@ -78,19 +75,16 @@ fn claim(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, mac: Mac) 
     if frame.is_tagged() {
         return Verdict::Pass;
     }
-    let (allowed, fence) = match standing(host, found.vip) {
+    let (is_own, is_peer) = (mac == found.vip.own, mac == found.vip.peer);
+    let (is_allowed, fence) = match standing(host, found.vip) {
         // By the VIP's own link, or by one that carries it.
-        Standing::Owner => (frame.link() == found.vip.link || mac == found.vip.own, None),
+        Standing::Owner => (is_own || frame.link() == found.vip.link, None),
         // The answers of the other program, which leave through this one.
-        Standing::Yielding => (mac == found.vip.peer, None),
+        Standing::Yielding => (is_peer, None),
         Standing::Prepared | Standing::Forwarding => (false, None),
         Standing::Fenced => (false, Some(Kind::FenceOut)),
     };
-    if allowed {
-        Verdict::Pass
-    } else {
-        found.drop(host, Counter::DroppedOut, fence, frame.link(), mac)
-    }
+    if is_allowed { Verdict::Pass } else { found.drop(frame, host, Counter::DroppedOut, fence) }
 }
 
 /// IP with the VIP as source.
@@ -99,14 +93,9 @@ fn ip(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
     if frame.is_tagged() {
         return Verdict::Pass;
     }
-    let fence = match standing(host, found.vip) {
-        Standing::Owner | Standing::Yielding | Standing::Forwarding => return Verdict::Pass,
-        Standing::Prepared => None,
-        Standing::Fenced => Some(Kind::FenceOut),
-    };
-    let Some(head) = frame.head::<{ sight::ETHER }>() else {
-        return Verdict::Pass;
-    };
-    let sender = sight::source(head);
-    found.drop(host, Counter::DroppedOut, fence, frame.link(), sender)
+    match standing(host, found.vip) {
+        Standing::Owner | Standing::Yielding | Standing::Forwarding => Verdict::Pass,
+        Standing::Prepared => found.drop(frame, host, Counter::DroppedOut, None),
+        Standing::Fenced => found.drop(frame, host, Counter::DroppedOut, Some(Kind::FenceOut)),
+    }
 }

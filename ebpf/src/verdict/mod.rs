@@ -22,11 +22,17 @@
 //!
 //! The ethertype is tested first, the filter next, then the map, the clock last: each costs more than the one before.
 
+#![expect(
+    clippy::inline_always,
+    reason = "between eBPF functions pass five registers and one back: no structs"
+)]
+
 use crate::layout::{Address, Counter, Event, Kind, Right, State, Vip};
-use crate::wire::{Advertisement, Mac};
+use crate::wire::Mac;
 
 mod arriving;
 mod leaving;
+mod ndp;
 mod sight;
 
 pub use arriving::arriving;
@@ -52,7 +58,7 @@ pub trait Frame {
     fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool;
 
     /// How long it is.
-    fn len(&self) -> u32;
+    fn size(&self) -> u32;
 
     /// The interface it arrived on or leaves by.
     fn link(&self) -> u32;
@@ -60,44 +66,17 @@ pub trait Frame {
     /// Whether it has a VLAN tag that is kept beside it.
     fn is_tagged(&self) -> bool;
 
-    /// Makes it `len` bytes long; says whether that could be done.
-    fn resize(&mut self, len: u32) -> bool;
+    /// Makes it `size` bytes long if it is not; says whether that could be done.
+    fn resize(&mut self, size: u32) -> bool;
 
     /// Writes over its first `N` bytes; says whether that could be done.
     fn overwrite<const N: usize>(&mut self, bytes: &[u8; N]) -> bool;
 }
 
-/// Room for a question, and then for the answer to it, placed as the kernel places frames: two bytes off, so that all
-/// that follows the Ethernet header is aligned.
-///
-/// A frame where it is has no alignment the compiler knows of, so it would read byte by byte and keep each byte in eight
-/// of the 512 that the kernel gives a program for its stack.
-#[repr(C, align(8))]
-struct Desk {
-    offset: [u8; 2],
-    bytes: [u8; Self::LEN],
-}
-
-impl Desk {
-    /// As long as the longest question and the longest answer.
-    const LEN: usize = Advertisement::LEN;
-
-    #[inline(always)]
-    const fn new() -> Self {
-        Self { offset: [0; 2], bytes: [0; Self::LEN] }
-    }
-
-    /// Room for `N` bytes; no more than there is.
-    #[inline(always)]
-    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        self.bytes.first_chunk_mut()
-    }
-}
-
 /// What the programs know and tell, beside the frame: the maps and the clock.
 pub trait Host {
     /// Whether addresses that end so may be VIPs.
-    fn admits(&self, end: [u8; 2]) -> bool;
+    fn admits(&self, end: u16) -> bool;
 
     /// The VIP of that address.
     fn vip(&self, address: &Address) -> Option<&Vip>;
@@ -149,9 +128,10 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Whether a frame that goes to `destination` may be meant for this node on the VIP's link.
+    /// Whether a frame may be meant for this node on the VIP's link.
     #[inline(always)]
-    fn is_reached_at(&self, destination: Mac) -> bool {
+    fn is_reached_by<const N: usize>(&self, head: &[u8; N]) -> bool {
+        let destination = sight::destination(head);
         destination == self.vip.own || destination.is_group()
     }
 
@@ -169,37 +149,48 @@ impl Found<'_> {
 
     /// Drops a frame about the VIP; the agent hears of it if it is the fence that drops.
     #[inline(always)]
-    fn drop(&self, host: &impl Host, counter: Counter, fence: Option<Kind>, link: u32, mac: Mac) -> Verdict {
+    fn drop(
+        &self,
+        frame: &mut impl Frame,
+        host: &impl Host,
+        counter: Counter,
+        fence: Option<Kind>,
+    ) -> Verdict {
         self.count(host, counter);
         if let Some(kind) = fence {
-            self.report(host, kind, link, mac);
+            self.report(host, kind, frame.link(), sender(frame));
         }
         Verdict::Drop
     }
 }
 
-/// The VIP of that IPv4 address.
+/// Who sent the frame. Read again where it is needed: kept, a MAC is six registers.
 #[inline(always)]
-fn find_v4(host: &impl Host, octets: [u8; 4]) -> Option<Found<'_>> {
-    let [.., high, low] = octets;
-    if !host.admits([high, low]) {
+fn sender(frame: &mut impl Frame) -> Mac {
+    frame.head::<{ sight::ETHER }>().map_or(Mac::ZERO, sight::source)
+}
+
+/// The MAC that a message of neighbour discovery is about: what its first option says, else the frame's source.
+#[inline(always)]
+fn ndp_mac(frame: &mut impl Frame) -> Mac {
+    match frame.head::<{ sight::NDP_OPTION }>().and_then(sight::ndp_mac) {
+        Some(mac) => mac,
+        None => sender(frame),
+    }
+}
+
+/// The VIP of that address.
+#[inline(always)]
+fn find(host: &impl Host, address: Address) -> Option<Found<'_>> {
+    if !host.admits(address.end()) {
         return None;
     }
-    let address = Address::v4(octets);
     Some(Found { address, vip: host.vip(&address)? })
 }
 
-/// The VIP of that IPv6 address.
+/// The VIP of that address, which an IPv6 packet names.
 #[inline(always)]
-fn find_v6(host: &impl Host, octets: [u8; 16]) -> Option<Found<'_>> {
-    let [.., high, low] = octets;
-    if !host.admits([high, low]) {
-        return None;
-    }
-    let address = Address::v6(octets);
+fn find_v6(host: &impl Host, address: Address) -> Option<Found<'_>> {
     // `::ffff:a.b.c.d` in an IPv6 packet is nobody's address (RFC 4291 §2.5.5.2), least of all the IPv4 VIP's.
-    if address.is_v4() {
-        return None;
-    }
-    Some(Found { address, vip: host.vip(&address)? })
+    find(host, address).filter(|found| !found.address.is_v4())
 }

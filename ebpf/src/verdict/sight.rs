@@ -1,6 +1,7 @@
 //! Where the programs look before they know if a frame is well-formed: at the places where a good one has its
 //! addresses.
 
+use crate::layout::Address;
 use crate::wire::Mac;
 use crate::wire::field::get;
 
@@ -47,43 +48,48 @@ pub(super) fn source<const N: usize>(head: &[u8; N]) -> Mac {
     Mac(get::<6, 6, N>(head))
 }
 
-/// What an ARP packet says, whatever its header says of it.
-#[derive(Clone, Copy)]
-pub(super) struct ArpSight {
-    pub(super) is_request: bool,
-    pub(super) sender_mac: Mac,
-    pub(super) sender: [u8; 4],
-    pub(super) target: [u8; 4],
+/// Whether an ARP packet asks, whatever its header says of it.
+#[inline(always)]
+pub(super) fn is_arp_request(head: &[u8; ARP]) -> bool {
+    get::<20, 2, _>(head) == [0, 1]
+}
+
+/// SHA.
+#[inline(always)]
+pub(super) fn arp_sender_mac(head: &[u8; ARP]) -> Mac {
+    Mac(get::<22, 6, _>(head))
+}
+
+/// SPA.
+#[inline(always)]
+pub(super) fn arp_sender(head: &[u8; ARP]) -> Address {
+    Address::v4(get::<28, 4, _>(head))
+}
+
+/// TPA.
+#[inline(always)]
+pub(super) fn arp_target(head: &[u8; ARP]) -> Address {
+    Address::v4(get::<38, 4, _>(head))
 }
 
 #[inline(always)]
-pub(super) fn arp(head: &[u8; ARP]) -> ArpSight {
-    ArpSight {
-        is_request: get::<20, 2, _>(head) == [0, 1],
-        sender_mac: Mac(get::<22, 6, _>(head)),
-        sender: get::<28, 4, _>(head),
-        target: get::<38, 4, _>(head),
-    }
+pub(super) fn ipv4_source(head: &[u8; IPV4]) -> Address {
+    Address::v4(get::<26, 4, _>(head))
 }
 
 #[inline(always)]
-pub(super) fn ipv4_source(head: &[u8; IPV4]) -> [u8; 4] {
-    get::<26, 4, _>(head)
+pub(super) fn ipv4_destination(head: &[u8; IPV4]) -> Address {
+    Address::v4(get::<30, 4, _>(head))
 }
 
 #[inline(always)]
-pub(super) fn ipv4_destination(head: &[u8; IPV4]) -> [u8; 4] {
-    get::<30, 4, _>(head)
+pub(super) fn ipv6_source(head: &[u8; IPV6]) -> Address {
+    Address::v6(get::<22, 16, _>(head))
 }
 
 #[inline(always)]
-pub(super) fn ipv6_source<const N: usize>(head: &[u8; N]) -> [u8; 16] {
-    get::<22, 16, N>(head)
-}
-
-#[inline(always)]
-pub(super) fn ipv6_destination<const N: usize>(head: &[u8; N]) -> [u8; 16] {
-    get::<38, 16, N>(head)
+pub(super) fn ipv6_destination(head: &[u8; IPV6]) -> Address {
+    Address::v6(get::<38, 16, _>(head))
 }
 
 /// Whether an `ICMPv6` message follows the header at once. Behind extension headers neighbour discovery is none of
@@ -110,14 +116,14 @@ pub(super) fn message<const N: usize>(head: &[u8; N]) -> Message {
 }
 
 #[inline(always)]
-pub(super) fn ndp_target<const N: usize>(head: &[u8; N]) -> [u8; 16] {
-    get::<62, 16, N>(head)
+pub(super) fn ndp_target(head: &[u8; NDP]) -> Address {
+    Address::v6(get::<62, 16, _>(head))
 }
 
 /// Whether a receiver heeds it: hop limit 255 and code 0 (RFC 4861 §7.1).
 #[inline(always)]
-pub(super) fn is_heeded<const N: usize>(head: &[u8; N]) -> bool {
-    get::<21, 1, N>(head) == [255] && get::<55, 1, N>(head) == [0]
+pub(super) fn is_heeded(head: &[u8; NDP]) -> bool {
+    get::<21, 1, _>(head) == [255] && get::<55, 1, _>(head) == [0]
 }
 
 /// The MAC in the first option, if that is the link-layer address of a solicitation's source or of an

@@ -5,20 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Icmpv6Type, PacketBuilder};
 use mantle_ebpf::wire::{Mac, solicited_node};
 
-use super::{ASKER, OWN};
+use crate::lab::{ASKER, OWN};
 
-pub const VIP4: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 15);
-pub const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x15);
+pub(crate) const VIP4: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 15);
+pub(crate) const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x15);
 /// Who asks.
-pub const HOST4: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 9);
-pub const HOST6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9);
+pub(crate) const HOST4: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 9);
+pub(crate) const HOST6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9);
 /// Addresses of no VIP, one of which the filter admits all the same.
-pub const OTHER4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 0, 16), Ipv4Addr::new(10, 0, 0, 15)];
-pub const OTHER6: [Ipv6Addr; 2] =
+pub(crate) const OTHER4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 0, 16), Ipv4Addr::new(10, 0, 0, 15)];
+pub(crate) const OTHER6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x16), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 1, 0x15)];
 
 /// An ARP packet in its frame.
-pub fn arp(
+pub(crate) fn arp(
     destination: Mac,
     operation: ArpOperation,
     (sender_mac, sender): (Mac, Ipv4Addr),
@@ -40,27 +40,27 @@ pub fn arp(
 }
 
 /// Who has `target`? asked by [`ASKER`].
-pub fn arp_request(target: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn arp_request(target: Ipv4Addr) -> Vec<u8> {
     arp(Mac::BROADCAST, ArpOperation::REQUEST, (ASKER, HOST4), (Mac::ZERO, target))
 }
 
 /// `ip` is at `mac`, to everybody, as a request or a reply.
-pub fn gratuitous(operation: ArpOperation, mac: Mac, ip: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn gratuitous(operation: ArpOperation, mac: Mac, ip: Ipv4Addr) -> Vec<u8> {
     arp(Mac::BROADCAST, operation, (mac, ip), (mac, ip))
 }
 
 /// The link-layer option of a solicitation.
-pub fn source_option(mac: Mac) -> Vec<u8> {
+pub(crate) fn source_option(mac: Mac) -> Vec<u8> {
     [&[1, 1], mac.0.as_slice()].concat()
 }
 
 /// The link-layer option of an advertisement.
-pub fn target_option(mac: Mac) -> Vec<u8> {
+pub(crate) fn target_option(mac: Mac) -> Vec<u8> {
     [&[2, 1], mac.0.as_slice()].concat()
 }
 
 /// A message of neighbour discovery with its options.
-pub fn ndp(
+pub(crate) fn ndp(
     kind: Icmpv6Type,
     (source_mac, source): (Mac, Ipv6Addr),
     (destination_mac, destination): (Mac, Ipv6Addr),
@@ -77,7 +77,7 @@ pub fn ndp(
 }
 
 /// Who has `target`? asked of everybody who might.
-pub fn solicitation(target: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn solicitation(target: Ipv6Addr) -> Vec<u8> {
     let group = solicited_node(target);
     ndp(
         Icmpv6Type::NeighborSolicitation,
@@ -89,20 +89,17 @@ pub fn solicitation(target: Ipv6Addr) -> Vec<u8> {
 }
 
 /// Has anybody `target`? asked before taking it.
-pub fn probe(target: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn probe(target: Ipv6Addr) -> Vec<u8> {
     let group = solicited_node(target);
     let from = (ASKER, Ipv6Addr::UNSPECIFIED);
     ndp(Icmpv6Type::NeighborSolicitation, from, (Mac::of_group(group), group), target, &[])
 }
 
 /// `target` is at `mac`, to everybody.
-pub fn advertisement(mac: Mac, target: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn advertisement(mac: Mac, target: Ipv6Addr) -> Vec<u8> {
     let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-    let header = etherparse::icmpv6::NeighborAdvertisementHeader {
-        router: false,
-        solicited: false,
-        r#override: true,
-    };
+    let header =
+        etherparse::icmpv6::NeighborAdvertisementHeader { router: false, solicited: false, r#override: true };
     ndp(
         Icmpv6Type::NeighborAdvertisement(header),
         (mac, target),
@@ -113,7 +110,10 @@ pub fn advertisement(mac: Mac, target: Ipv6Addr) -> Vec<u8> {
 }
 
 /// A datagram.
-pub fn udp((source_mac, source): (Mac, IpAddr), (destination_mac, destination): (Mac, IpAddr)) -> Vec<u8> {
+pub(crate) fn udp(
+    (source_mac, source): (Mac, IpAddr),
+    (destination_mac, destination): (Mac, IpAddr),
+) -> Vec<u8> {
     let ethernet = PacketBuilder::ethernet2(source_mac.0, destination_mac.0);
     let mut frame = Vec::new();
     match (source, destination) {
@@ -131,36 +131,36 @@ pub fn udp((source_mac, source): (Mac, IpAddr), (destination_mac, destination): 
 }
 
 /// A datagram to that address, at this node.
-pub fn udp_to(destination: IpAddr) -> Vec<u8> {
+pub(crate) fn udp_to(destination: IpAddr) -> Vec<u8> {
     let source = if destination.is_ipv4() { HOST4.into() } else { HOST6.into() };
     udp((ASKER, source), (OWN, destination))
 }
 
 /// A datagram from that address, from this node.
-pub fn udp_from(source: IpAddr) -> Vec<u8> {
+pub(crate) fn udp_from(source: IpAddr) -> Vec<u8> {
     let destination = if source.is_ipv4() { HOST4.into() } else { HOST6.into() };
     udp((OWN, source), (ASKER, destination))
 }
 
 /// The frame with the bytes at an offset replaced.
-pub fn with(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn with(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
     frame[offset..offset + bytes.len()].copy_from_slice(bytes);
     frame
 }
 
 /// The frame with bytes put in at an offset.
-pub fn with_inserted(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn with_inserted(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
     frame.splice(offset..offset, bytes.iter().copied());
     frame
 }
 
 /// The frame with a VLAN tag.
-pub fn tagged(frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn tagged(frame: Vec<u8>) -> Vec<u8> {
     with_inserted(frame, 12, &[0x81, 0, 0, 10])
 }
 
 /// The frame with the checksum of its `ICMPv6` message made right, whatever else is wrong with it.
-pub fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
     let Ok((mut header, payload)) = etherparse::Icmpv6Header::from_slice(&frame[54..]) else {
         return frame;
     };

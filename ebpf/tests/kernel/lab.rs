@@ -1,12 +1,7 @@
 //! The committed programs, loaded but attached to nothing, and run by `BPF_PROG_TEST_RUN` on frames of ours.
 
-#![allow(dead_code, reason = "each test is a crate of its own and uses its part of this")]
-
-pub mod frames;
-pub mod twin;
-
 use aya::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
+use aya::programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use mantle_ebpf::layout::{Address, Counters, Event, Filter, Limits, Right, State, Vip};
 use mantle_ebpf::object;
@@ -14,20 +9,20 @@ use mantle_ebpf::verdict::Verdict;
 use mantle_ebpf::wire::Mac;
 
 /// E of this node's session.
-pub const MARK: u64 = 4711;
+pub(crate) const MARK: u64 = 4711;
 /// The interface `BPF_PROG_TEST_RUN` says the frame is on: the namespace's loopback.
-pub const LINK: u32 = 1;
+pub(crate) const LINK: u32 = 1;
 
 /// This node.
-pub const OWN: Mac = Mac([2, 0, 0, 0, 0, 0x0b]);
+pub(crate) const OWN: Mac = Mac([2, 0, 0, 0, 0, 0x0b]);
 /// The other node of a handoff.
-pub const PEER: Mac = Mac([2, 0, 0, 0, 0, 0x0c]);
+pub(crate) const PEER: Mac = Mac([2, 0, 0, 0, 0, 0x0c]);
 /// Somebody else.
-pub const ASKER: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
+pub(crate) const ASKER: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
 
 /// One of the three programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
+pub(crate) enum Hook {
     Ingress,
     Egress,
     Xdp,
@@ -35,8 +30,18 @@ pub enum Hook {
 
 impl Hook {
     /// Those that see what arrives.
-    pub const ARRIVING: [Self; 2] = [Self::Ingress, Self::Xdp];
-    pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Xdp];
+    pub(crate) const ARRIVING: [Self; 2] = [Self::Ingress, Self::Xdp];
+    pub(crate) const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Xdp];
+
+    /// Whether `BPF_PROG_TEST_RUN` takes the frame: it makes no socket buffer of one that ends within its IP header.
+    pub(crate) fn takes(self, frame: &[u8]) -> bool {
+        let least = match frame.get(12..14) {
+            Some([0x08, 0x00]) => 34,
+            Some([0x86, 0xdd]) => 54,
+            _ => 15,
+        };
+        self == Self::Xdp || frame.len() >= least
+    }
 
     fn program(self) -> &'static str {
         match self {
@@ -58,24 +63,24 @@ impl Hook {
 }
 
 /// The loaded programs and their maps.
-pub struct Lab {
+pub(crate) struct Lab {
     ebpf: Ebpf,
 }
 
 impl Lab {
     /// Loads the programs. `None` only if the one who runs the tests said that there is no privilege for it: a test
     /// that skips itself looks like one that passes.
-    pub fn new() -> Option<Self> {
+    #[expect(clippy::print_stdout, reason = "what a test says")]
+    pub(crate) fn new() -> Option<Self> {
         if std::env::var_os("MANTLE_UNPRIVILEGED").is_some_and(|value| value == "1") {
             println!("not run: MANTLE_UNPRIVILEGED=1");
             return None;
         }
-        let ebpf = load(object::OBJECT, Hook::ALL.map(Hook::program).as_slice());
-        Some(Self { ebpf })
+        Some(Self { ebpf: load() })
     }
 
     /// Sets this node's VIPs, and the filter to them.
-    pub fn set_vips<'a>(&mut self, vips: impl IntoIterator<Item = &'a (Address, Vip)>) {
+    pub(crate) fn set_vips<'a>(&mut self, vips: impl IntoIterator<Item = &'a (Address, Vip)>) {
         let mut filter = Filter::EMPTY;
         let mut map: HashMap<_, Address, Vip> = self.map(object::VIPS).try_into().unwrap();
         for old in map.keys().collect::<Result<Vec<_>, _>>().unwrap() {
@@ -90,44 +95,33 @@ impl Lab {
     }
 
     /// Sets the right of this node's session.
-    pub fn set_right(&mut self, right: Right) {
+    pub(crate) fn set_right(&mut self, right: Right) {
         let mut map: Array<_, Right> = self.map(object::RIGHT).try_into().unwrap();
         map.set(0, right, 0).unwrap();
     }
 
     /// Forgets what was told a moment ago.
-    pub fn forget_limits(&mut self, slot: u32) {
+    pub(crate) fn forget_limits(&mut self, slot: u32) {
         let mut map: Array<_, Limits> = self.map(object::LIMITS).try_into().unwrap();
         map.set(slot, Limits::default(), 0).unwrap();
     }
 
     /// What a program makes of a frame.
-    pub fn run(&self, hook: Hook, frame: &[u8]) -> (Verdict, Vec<u8>) {
+    pub(crate) fn run(&self, hook: Hook, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut out = vec![0; frame.len() + 64];
-        let result = self.try_run(hook, frame, &mut out, 1).unwrap();
+        let program = self.ebpf.program(hook.program()).unwrap();
+        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
+        let result = match hook {
+            Hook::Ingress | Hook::Egress => <&SchedClassifier>::try_from(program).unwrap().test_run(options),
+            Hook::Xdp => <&Xdp>::try_from(program).unwrap().test_run(options),
+        }
+        .unwrap();
         out.truncate(result.data_size_out.try_into().unwrap());
         (hook.verdict(result.return_value), out)
     }
 
-    /// Runs a program `repeat` times on one buffer.
-    pub fn try_run(
-        &self,
-        hook: Hook,
-        frame: &[u8],
-        out: &mut [u8],
-        repeat: u32,
-    ) -> Result<TestRunResult, ProgramError> {
-        let program = self.ebpf.program(hook.program()).unwrap();
-        let options =
-            TestRunOptions { data_in: Some(frame), data_out: Some(out), repeat, ..Default::default() };
-        match hook {
-            Hook::Ingress | Hook::Egress => <&SchedClassifier>::try_from(program).unwrap().test_run(options),
-            Hook::Xdp => <&Xdp>::try_from(program).unwrap().test_run(options),
-        }
-    }
-
     /// The counters of a slot, over all CPUs.
-    pub fn counters(&mut self, slot: u32) -> Counters {
+    pub(crate) fn counters(&mut self, slot: u32) -> Counters {
         let map: PerCpuArray<_, Counters> = self.map(object::COUNTERS).try_into().unwrap();
         let mut sum = Counters::default();
         for cpu in map.get(&slot, 0).unwrap().iter() {
@@ -139,7 +133,7 @@ impl Lab {
     }
 
     /// The events that came since the last call.
-    pub fn events(&mut self) -> Vec<Event> {
+    pub(crate) fn events(&mut self) -> Vec<Event> {
         let mut map = RingBuf::try_from(self.map(object::EVENTS)).unwrap();
         let mut events = Vec::new();
         while let Some(entry) = map.next() {
@@ -148,38 +142,42 @@ impl Lab {
         events
     }
 
-    /// The loaded object.
-    pub fn ebpf(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
-    }
-
     fn map(&mut self, name: &str) -> &mut aya::maps::Map {
         self.ebpf.map_mut(name).unwrap()
     }
 }
 
-/// Loads an object and those of its programs.
-pub fn load(bytes: &[u8], programs: &[&str]) -> Ebpf {
-    let needs = "needs root (CAP_BPF, CAP_NET_ADMIN); MANTLE_UNPRIVILEGED=1 leaves these tests out";
-    let mut ebpf = EbpfLoader::new().load(bytes).unwrap_or_else(|error| panic!("{needs}: {error:?}"));
-    for name in programs {
-        let program = ebpf.program_mut(name).unwrap();
-        let loaded = match program {
-            aya::programs::Program::Xdp(program) => program.load(),
-            aya::programs::Program::SchedClassifier(program) => program.load(),
-            other => panic!("{name} is a {:?}", other.prog_type()),
+/// Loads the object and its programs.
+fn load() -> Ebpf {
+    let needs = "these tests need root (CAP_BPF, CAP_NET_ADMIN); MANTLE_UNPRIVILEGED=1 leaves them out";
+    let mut ebpf =
+        EbpfLoader::new().load(object::OBJECT).unwrap_or_else(|error| panic!("{needs}: {error:?}"));
+    for hook in Hook::ALL {
+        let loaded = match ebpf.program_mut(hook.program()).unwrap() {
+            Program::Xdp(program) => program.load(),
+            Program::SchedClassifier(program) => program.load(),
+            other => panic!("{hook:?} is a {:?}", other.prog_type()),
         };
-        loaded.unwrap_or_else(|error| panic!("{name}: {needs}: {error}"));
+        loaded.unwrap_or_else(|error| panic!("{hook:?}: {needs}: {error}"));
     }
     ebpf
 }
 
 /// A VIP of this node's session on the frames' link.
-pub fn vip(state: State, slot: u32) -> Vip {
-    Vip { mark: MARK, link: LINK, slot, state: state as u8, router: 0, own: OWN, peer: PEER, reserved: [0; 2] }
+pub(crate) fn vip(state: State, slot: u32) -> Vip {
+    Vip {
+        mark: MARK,
+        link: LINK,
+        slot,
+        state: state as u8,
+        router: 0,
+        own: OWN,
+        peer: PEER,
+        reserved: [0; 2],
+    }
 }
 
 /// The right that lasts.
-pub const LASTING: Right = Right { mark: MARK, until: u64::MAX };
+pub(crate) const LASTING: Right = Right { mark: MARK, until: u64::MAX };
 /// The right that is over.
-pub const OVER: Right = Right { mark: MARK, until: 1 };
+pub(crate) const OVER: Right = Right { mark: MARK, until: 1 };

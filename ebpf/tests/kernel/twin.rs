@@ -6,19 +6,19 @@ use std::collections::HashMap;
 use mantle_ebpf::layout::{Address, Counter, Counters, Event, Filter, Kind, Right, Vip};
 use mantle_ebpf::verdict::{Frame, Host, Verdict, arriving, leaving};
 
-use super::{Hook, LINK};
+use crate::lab::{Hook, LINK};
 
 /// What the programs have in their maps, on the host.
-pub struct Twin {
+pub(crate) struct Twin {
     vips: HashMap<Address, Vip>,
     filter: Filter,
-    pub right: Right,
+    pub(crate) right: Right,
     counters: RefCell<HashMap<u32, Counters>>,
     events: RefCell<Vec<Event>>,
 }
 
 impl Twin {
-    pub fn new(vips: &[(Address, Vip)], right: Right) -> Self {
+    pub(crate) fn new(vips: &[(Address, Vip)], right: Right) -> Self {
         Self {
             vips: vips.iter().copied().collect(),
             filter: vips.iter().map(|(address, _)| address).collect(),
@@ -29,11 +29,11 @@ impl Twin {
     }
 
     /// What the logic makes of a frame.
-    pub fn run(&self, hook: Hook, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+    pub(crate) fn run(&self, hook: Hook, bytes: &[u8]) -> (Verdict, Vec<u8>) {
         self.run_on(hook, Buffer { bytes: bytes.to_vec(), link: LINK, is_tagged: false })
     }
 
-    pub fn run_on(&self, hook: Hook, mut frame: Buffer) -> (Verdict, Vec<u8>) {
+    pub(crate) fn run_on(&self, hook: Hook, mut frame: Buffer) -> (Verdict, Vec<u8>) {
         let verdict = match hook {
             Hook::Ingress | Hook::Xdp => arriving(&mut frame, self),
             Hook::Egress => leaving(&mut frame, self),
@@ -41,17 +41,17 @@ impl Twin {
         (verdict, frame.bytes)
     }
 
-    pub fn counters(&self, slot: u32) -> Counters {
+    pub(crate) fn counters(&self, slot: u32) -> Counters {
         self.counters.borrow().get(&slot).copied().unwrap_or_default()
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.events.take()
     }
 }
 
 impl Host for Twin {
-    fn admits(&self, end: [u8; 2]) -> bool {
+    fn admits(&self, end: u16) -> bool {
         self.filter.admits(end)
     }
 
@@ -77,10 +77,10 @@ impl Host for Twin {
 }
 
 /// A frame on the host.
-pub struct Buffer {
-    pub bytes: Vec<u8>,
-    pub link: u32,
-    pub is_tagged: bool,
+pub(crate) struct Buffer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) link: u32,
+    pub(crate) is_tagged: bool,
 }
 
 impl Frame for Buffer {
@@ -95,7 +95,7 @@ impl Frame for Buffer {
         })
     }
 
-    fn len(&self) -> u32 {
+    fn size(&self) -> u32 {
         self.bytes.len().try_into().unwrap()
     }
 
@@ -107,8 +107,8 @@ impl Frame for Buffer {
         self.is_tagged
     }
 
-    fn resize(&mut self, len: u32) -> bool {
-        self.bytes.resize(len.try_into().unwrap(), 0);
+    fn resize(&mut self, size: u32) -> bool {
+        self.bytes.resize(size.try_into().unwrap(), 0);
         true
     }
 
