@@ -11,11 +11,15 @@ pub(super) const ROOT: &str = "/sys/fs/bpf";
 
 /// Mounts it unless it is there.
 pub(super) fn mounted() -> io::Result<&'static Path> {
-    let root = Path::new(ROOT);
-    if statfs(root)?.filesystem_type() != BPF_FS_MAGIC {
+    if !is_mounted()? {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(Some("bpf"), root, Some("bpf"), flags, Some("mode=0700"))?;
+        mount(Some("bpf"), ROOT, Some("bpf"), flags, Some("mode=0700"))?;
         tracing::info!("mounted the BPF file system at {ROOT}");
     }
-    Ok(root)
+    Ok(Path::new(ROOT))
+}
+
+/// Whether it is there.
+pub(super) fn is_mounted() -> io::Result<bool> {
+    Ok(statfs(ROOT)?.filesystem_type() == BPF_FS_MAGIC)
 }

@@ -7,9 +7,7 @@ use nix::errno::Errno;
 
 /// What the kernel answered, if it was the kernel that refused.
 pub(super) fn errno(error: &(dyn Error + 'static)) -> Option<Errno> {
-    causes(error)
-        .find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
-        .map(Errno::from_raw)
+    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error()).map(Errno::from_raw)
 }
 
 /// The whole story in one line.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
-pub use mantle_ebpf::layout::Kind;
 use mantle_ebpf::layout::Event;
+pub use mantle_ebpf::layout::Kind;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 

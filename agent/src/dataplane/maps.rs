@@ -1,7 +1,7 @@
 //! The maps: what they must be, and whether those that are pinned are it.
 
-use aya::maps::{Map, MapInfo, MapType};
 use aya::Ebpf;
+use aya::maps::{Map, MapInfo, MapType};
 use mantle_ebpf::layout::{Address, Counters, EVENTS_BYTES, Filter, Limits, MOST_VIPS, Right, Vip};
 use mantle_ebpf::object;
 
@@ -28,7 +28,14 @@ pub(super) const ALL: [Definition; 6] = [
     array(object::RIGHT, MapType::Array, size_of::<Right>(), 1, MMAPABLE),
     array(object::COUNTERS, MapType::PerCpuArray, size_of::<Counters>(), MOST_VIPS, 0),
     array(object::LIMITS, MapType::Array, size_of::<Limits>(), MOST_VIPS, 0),
-    Definition { name: object::EVENTS, kind: MapType::RingBuf, key: 0, value: 0, entries: EVENTS_BYTES, flags: 0 },
+    Definition {
+        name: object::EVENTS,
+        kind: MapType::RingBuf,
+        key: 0,
+        value: 0,
+        entries: EVENTS_BYTES,
+        flags: 0,
+    },
 ];
 
 const fn hash(name: &'static str, key: usize, value: usize, entries: u32) -> Definition {
@@ -50,16 +57,17 @@ impl Definition {
     }
 }
 
-/// Whether a predecessor's maps are there, all of them; if they aren't whole, what it pinned is removed.
+/// Whether a predecessor's maps are there, all of them; if they aren't whole, what it pinned is moved aside.
 pub(super) fn adoptable(pins: &Pins) -> Result<bool, PinError> {
     if pins.is_empty()? {
         return Ok(false);
     }
     // aya takes whatever is pinned under the name, and makes what isn't there.
-    let damaged = |map: &&Definition| !MapInfo::from_pin(pins.map(map.name)).is_ok_and(|info| map.fits(&info));
+    let damaged =
+        |map: &&Definition| !MapInfo::from_pin(pins.map(map.name)).is_ok_and(|info| map.fits(&info));
     if let Some(map) = ALL.iter().find(damaged) {
         tracing::warn!("what an earlier agent pinned is damaged ({} is not whole): made anew", map.name);
-        pins.clear()?;
+        pins.set_aside()?;
         return Ok(false);
     }
     Ok(true)

@@ -5,8 +5,12 @@
 //! that, until the next agent takes them over or [`Dataplane::close`] ends them.
 //!
 //! An address that has no entry is none of the program's business: the kernel's own stack answers for it. So an entry
-//! goes before the address comes, and stays until the address is off; what is to be silent meanwhile is
+//! is there before the address comes, and stays until the address is off; what is to be silent meanwhile is
 //! [`State::Prepared`].
+//!
+//! A start goes in this order, so that what a predecessor left on the links is fenced at every moment: open, set an entry
+//! for each address that is there, attach, then [`Dataplane::retain_links`]. Without the kernel program: take the addresses
+//! off, then [`Dataplane::discard`].
 
 mod attached;
 mod bpffs;
@@ -27,6 +31,7 @@ mod kernel_tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{SchedClassifier, Xdp};
@@ -41,12 +46,12 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 pub use self::attached::{AttachError, Attached, LinkMode};
 pub use self::events::{DataplaneEvent, Events, Kind};
 pub use self::pins::PinError;
-pub use self::right::{Right, RightCell};
-pub use self::table::{Entry, EntryError, Found};
-pub use self::unavailable::Unavailable;
 use self::pins::{LinkPins, Pins};
+pub use self::right::{Right, RightCell};
 use self::table::Table;
+pub use self::table::{Entry, EntryError, Found};
 use self::tc::{Side, TcFailure};
+pub use self::unavailable::Unavailable;
 use self::xdp::XdpFailure;
 use crate::config::Mode;
 use crate::link::Link;
@@ -70,21 +75,32 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads the programs, into what a predecessor pinned under that name where that is whole.
+    /// Loads the programs, into what a predecessor pinned under that name where that is whole and of this version.
     ///
     /// Stays in the network namespace of the thread that called.
     pub fn open(name: &str, mode: Mode) -> Result<Self, Unavailable> {
         Unavailable::foreseen()?;
         let pins = Pins::open(bpffs::mounted().map_err(Unavailable::Bpffs)?, name)?;
         let adopted = maps::adoptable(&pins)?;
-        let opened = Self::load(pins, mode);
-        if let Ok(opened) = &opened {
-            let vips = opened.table.entries().count();
-            if adopted {
-                tracing::info!(vips, "took over the kernel program's maps from an earlier agent");
-            }
+        for stale in pins.stale()? {
+            tracing::warn!("what is pinned at {stale} is damaged, or of another version or network namespace: made anew");
         }
-        opened
+        let opened = Self::load(pins, mode)?;
+        if adopted {
+            let vips = opened.table.entries().count();
+            tracing::info!(vips, "took over the kernel program's maps from an earlier agent");
+        }
+        Ok(opened)
+    }
+
+    /// Removes what a predecessor pinned, for an agent that goes on without the kernel program: left alone it would drop
+    /// what comes for the VIPs. To be called when their addresses are off the links, as it ends the fence too.
+    pub fn discard(name: &str) -> Result<(), PinError> {
+        if !bpffs::is_mounted().unwrap_or(false) {
+            return Ok(());
+        }
+        let pins = Pins::open(Path::new(bpffs::ROOT), name)?;
+        retain_links(&pins, &[]).and(pins.remove())
     }
 
     fn load(pins: Pins, mode: Mode) -> Result<Self, Unavailable> {
@@ -108,7 +124,8 @@ impl Dataplane {
                     false
                 }
             };
-        let refused = |what| move |error: aya::maps::MapError| Unavailable::refused(what, cause::told(&error));
+        let refused =
+            |what| move |error: aya::maps::MapError| Unavailable::refused(what, cause::told(&error));
         let table = Table::open(&mut programs).map_err(refused("reading the maps"))?;
         let mut events = RingBuf::try_from(maps::take(&mut programs, object::EVENTS))
             .map_err(refused("mapping the events"))?;
@@ -157,26 +174,24 @@ impl Dataplane {
                 });
             }
         }
-        if self.tcx {
-            tc::detach_filters(&name, &pins)?;
-        }
-        Ok(Attached { mode: self.attach_xdp(link, &name, &pins)?, tcx: self.tcx })
+        Ok(Attached { mode: self.attach_xdp(link, &name, &pins), tcx: self.tcx })
     }
 
-    fn attach_xdp(&mut self, link: &Link, name: &str, pins: &LinkPins) -> Result<LinkMode, PinError> {
+    fn attach_xdp(&mut self, link: &Link, name: &str, pins: &LinkPins) -> LinkMode {
         let asked_for = self.mode == Mode::Xdp;
         if !self.has_xdp || !(asked_for || driver::carries_xdp(link)) {
-            xdp::detach(pins)?;
-            return Ok(LinkMode::Tc);
+            if let Err(error) = xdp::detach(pins) {
+                tracing::warn!(link = name, "the kernel program stays at XDP: {error}");
+            }
+            return LinkMode::Tc;
         }
         match xdp::attach(xdp_program(&mut self.programs), link.index, asked_for, pins) {
-            Ok(native) => Ok(LinkMode::Xdp { native }),
-            Err(XdpFailure::Pin(error)) => Err(error),
+            Ok(native) => LinkMode::Xdp { native },
             Err(failure) => {
                 if self.without_xdp.insert(link.index) {
                     tracing::warn!(link = name, "answers at TC instead of XDP: {failure}");
                 }
-                Ok(LinkMode::Tc)
+                LinkMode::Tc
             }
         }
     }
@@ -184,18 +199,14 @@ impl Dataplane {
     /// Takes the programs off a link; there is none any more a moment later.
     pub fn detach(&mut self, index: u32) -> Result<(), PinError> {
         self.without_xdp.remove(&index);
-        let pins = self.pins.find_link(index);
-        if let Some(name) = name_of(index) {
-            tc::detach_filters(&name, &pins)?;
-        }
-        pins.remove()
+        detach(index, &self.pins.find_link(index))
     }
 
     /// Takes the programs off all links but these: off what the configuration no longer names, and what was pinned for
-    /// a link that is gone, or in another namespace now.
+    /// a link that is gone, or in another namespace now. With them goes what a predecessor left and was of no use.
     pub fn retain_links(&mut self, wanted: &[u32]) -> Result<(), PinError> {
-        let others = self.pins.links()?.into_iter().filter(|index| !wanted.contains(index));
-        others.map(|index| self.detach(index)).fold(Ok(()), Result::and)
+        self.without_xdp.retain(|index| wanted.contains(index));
+        retain_links(&self.pins, wanted)
     }
 
     /// How to stand to a VIP, for every frame that comes from now on.
@@ -225,7 +236,8 @@ impl Dataplane {
 
     /// The events from now on, for one reader. Wants a tokio runtime.
     pub fn events(&mut self) -> io::Result<Events> {
-        let events = self.events.take().ok_or_else(|| io::Error::other("the events have a reader already"))?;
+        let events =
+            self.events.take().ok_or_else(|| io::Error::other("the events have a reader already"))?;
         Events::new(events)
     }
 
@@ -233,6 +245,30 @@ impl Dataplane {
     pub fn close(mut self) -> Result<(), PinError> {
         self.retain_links(&[]).and(self.pins.remove())
     }
+}
+
+/// Goes on after a failure, and gives the first.
+fn retain_links(pins: &Pins, wanted: &[u32]) -> Result<(), PinError> {
+    let is_wanted = |index: &u32| wanted.contains(index);
+    let mut done = Ok(());
+    for index in pins.links()?.into_iter().filter(|index| !is_wanted(index)) {
+        done = done.and(detach(index, &pins.find_link(index)));
+    }
+    for stale in pins.stale()? {
+        // The filters of links that are wanted have been replaced.
+        for (index, left) in stale.links()?.into_iter().filter(|(index, _)| !is_wanted(index)) {
+            done = done.and(detach(index, &left));
+        }
+        done = done.and(stale.remove());
+    }
+    done
+}
+
+fn detach(index: u32, pins: &LinkPins) -> Result<(), PinError> {
+    if let Some(name) = name_of(index) {
+        tc::detach_filters(&name, pins)?;
+    }
+    pins.remove()
 }
 
 fn wants_xdp(mode: Mode) -> bool {
@@ -250,7 +286,8 @@ fn xdp_program(programs: &mut Ebpf) -> &mut Xdp {
 }
 
 fn name_of(index: u32) -> Option<String> {
-    if_indextoname(index).ok()?.into_string().ok()
+    // nix 0.31 takes "there is none" for an empty name.
+    if_indextoname(index).ok()?.into_string().ok().filter(|name| !name.is_empty())
 }
 
 fn is_no_device(failure: &TcFailure) -> bool {

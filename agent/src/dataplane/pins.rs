@@ -5,9 +5,11 @@
 //!                                       /link-7/ingress  a program's link to the interface 7
 //! ```
 //! The layout's version and the network namespace are part of the path: what another version of Mantle left, or an agent
-//! in another namespace, where the interface 7 is another, is never taken for ours.
+//! in another namespace, where the interface 7 is another, is never taken for ours. Nor is what is damaged: it is moved
+//! aside. Both stay, and fence, until the links have their new programs.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -40,22 +42,29 @@ pub struct PinError {
 }
 
 impl Pins {
-    /// Opens the directory for agents of that name, making it if need be; what of it is of no use is removed.
+    /// Opens the directory for agents of that name, making it if need be.
     pub(super) fn open(bpffs: &Path, name: &str) -> Result<Self, PinError> {
         let namespace = Path::new("/proc/thread-self/ns/net");
         let namespace = fs::metadata(namespace).map_err(failed("looking at", namespace))?.ino();
         let outer = bpffs.join(file_name(name));
         let inner = outer.join(format!("layout-{LAYOUT}-net-{namespace}"));
         fs::create_dir_all(&inner).map_err(failed("making", &inner))?;
-        let pins = Self { outer, inner };
-        for other in entries(&pins.outer)?.into_iter().filter(|path| *path != pins.inner) {
-            remove(&other)?;
-            tracing::warn!(
-                "removed {}: pinned by another version of mantle, or in another network namespace",
-                other.display()
-            );
-        }
-        Ok(pins)
+        Ok(Self { outer, inner })
+    }
+
+    /// What is there beside ours.
+    pub(super) fn stale(&self) -> Result<Vec<StalePins>, PinError> {
+        let others = entries(&self.outer)?.into_iter().filter(|path| *path != self.inner);
+        Ok(others.map(StalePins).collect())
+    }
+
+    /// Makes what is ours stale, and begins anew.
+    pub(super) fn set_aside(&self) -> Result<(), PinError> {
+        let free = |number: &u32| self.outer.join(format!("damaged-{number}")).symlink_metadata().is_err();
+        let number = (0..).find(free).unwrap_or(u32::MAX);
+        let aside = self.outer.join(format!("damaged-{number}"));
+        fs::rename(&self.inner, &aside).map_err(failed("moving aside", &self.inner))?;
+        fs::create_dir(&self.inner).map_err(failed("making", &self.inner))
     }
 
     /// Where the map of that name is pinned.
@@ -72,13 +81,12 @@ impl Pins {
 
     /// The same, made or not.
     pub(super) fn find_link(&self, index: u32) -> LinkPins {
-        LinkPins(self.inner.join(format!("link-{index}")))
+        link_pins(&self.inner, index)
     }
 
     /// The interfaces that something is pinned for.
     pub(super) fn links(&self) -> Result<Vec<u32>, PinError> {
-        let index = |path: PathBuf| path.file_name()?.to_str()?.strip_prefix("link-")?.parse().ok();
-        Ok(entries(&self.inner)?.into_iter().filter_map(index).collect())
+        links(&self.inner)
     }
 
     /// Whether nothing is pinned yet.
@@ -86,14 +94,34 @@ impl Pins {
         Ok(entries(&self.inner)?.is_empty())
     }
 
-    /// Removes what is pinned, and keeps the directory.
-    pub(super) fn clear(&self) -> Result<(), PinError> {
-        entries(&self.inner)?.iter().try_for_each(|path| remove(path))
-    }
-
     /// Removes everything, the directory too.
     pub(super) fn remove(&self) -> Result<(), PinError> {
         remove(&self.outer)
+    }
+}
+
+/// What is pinned and of no use.
+#[derive(Debug)]
+pub(super) struct StalePins(PathBuf);
+
+impl StalePins {
+    /// What of it is pinned for interfaces.
+    pub(super) fn links(&self) -> Result<Vec<(u32, LinkPins)>, PinError> {
+        if !self.0.is_dir() {
+            return Ok(Vec::new());
+        }
+        Ok(links(&self.0)?.into_iter().map(|index| (index, link_pins(&self.0, index))).collect())
+    }
+
+    /// Removes all of it.
+    pub(super) fn remove(&self) -> Result<(), PinError> {
+        remove(&self.0)
+    }
+}
+
+impl fmt::Display for StalePins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
     }
 }
 
@@ -127,6 +155,15 @@ impl LinkPins {
     pub(super) fn remove(&self) -> Result<(), PinError> {
         remove(&self.0)
     }
+}
+
+fn link_pins(dir: &Path, index: u32) -> LinkPins {
+    LinkPins(dir.join(format!("link-{index}")))
+}
+
+fn links(dir: &Path) -> Result<Vec<u32>, PinError> {
+    let index = |path: PathBuf| path.file_name()?.to_str()?.strip_prefix("link-")?.parse().ok();
+    Ok(entries(dir)?.into_iter().filter_map(index).collect())
 }
 
 /// Removes a file, or a directory with what is in it; what isn't there is removed already.
@@ -172,16 +209,33 @@ mod tests {
     }
 
     #[test]
-    fn what_another_layout_left_is_removed_and_our_own_kept() {
+    fn what_another_layout_left_or_is_damaged_is_stale_and_our_own_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let pins = Pins::open(dir.path(), "mantle").unwrap();
         assert!(pins.is_empty().unwrap());
         pins.link(7).unwrap().mark("ingress").unwrap();
         fs::create_dir_all(dir.path().join("mantle/layout-0-net-1/link-3")).unwrap();
+        fs::write(dir.path().join("mantle/stray"), "").unwrap();
 
         let pins = Pins::open(dir.path(), "mantle").unwrap();
         assert_eq!(pins.links().unwrap(), [7]);
         assert!(pins.find_link(7).has("ingress"));
+        let stale = |pins: &Pins| {
+            let mut links = Vec::new();
+            for stale in pins.stale().unwrap() {
+                links.extend(stale.links().unwrap().into_iter().map(|(index, _)| index));
+            }
+            links.sort_unstable();
+            links
+        };
+        assert_eq!(stale(&pins), [3]);
+
+        pins.set_aside().unwrap();
+        assert!(pins.is_empty().unwrap());
+        pins.link(8).unwrap();
+        pins.set_aside().unwrap();
+        assert_eq!(stale(&pins), [3, 7, 8]);
+        pins.stale().unwrap().iter().for_each(|stale| stale.remove().unwrap());
         assert_eq!(entries(&pins.outer).unwrap(), [&*pins.inner]);
 
         pins.remove().unwrap();

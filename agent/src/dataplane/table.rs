@@ -68,6 +68,8 @@ pub(super) struct Table {
     limits: Array<MapData, Limits>,
     /// What `vips` holds.
     known: BTreeMap<IpAddr, Vip>,
+    /// The slots no VIP has.
+    free: BTreeSet<u32>,
     /// What `filter` holds.
     admitted: Box<Filter>,
 }
@@ -81,12 +83,13 @@ impl Table {
             counters: maps::take(ebpf, object::COUNTERS).try_into()?,
             limits: maps::take(ebpf, object::LIMITS).try_into()?,
             known: BTreeMap::new(),
+            free: (0..MOST_VIPS).collect(),
             admitted: Box::new(Filter::EMPTY),
         };
-        let mut slots = BTreeSet::new();
         for entry in table.vips.iter().collect::<Result<Vec<_>, _>>()? {
             let (address, vip) = entry;
-            if vip.slot < MOST_VIPS && slots.insert(vip.slot) {
+            // One that is no slot, or another's, is damage.
+            if table.free.remove(&vip.slot) {
                 table.known.insert(address.into(), vip);
             } else {
                 table.vips.remove(&address)?;
@@ -104,7 +107,7 @@ impl Table {
         let slot = match self.known.get(&ip) {
             Some(vip) => vip.slot,
             None => {
-                let slot = self.free_slot().ok_or(EntryError::Full(ip))?;
+                let slot = *self.free.first().ok_or(EntryError::Full(ip))?;
                 self.forget_counts(slot).map_err(failed("cleared"))?;
                 slot
             }
@@ -117,13 +120,14 @@ impl Table {
             state: entry.state as u8,
             router: entry.router.into(),
             own: entry.mac,
-            peer: entry.peer.unwrap_or(Mac([0; 6])),
+            peer: entry.peer.unwrap_or(Mac::ZERO),
             reserved: [0; 2],
         };
         let mut admitted = self.admitted.clone();
         admitted.insert(&address);
         self.admit(admitted).map_err(failed("let through the filter"))?;
         self.vips.insert(address, vip, 0).map_err(failed("written"))?;
+        self.free.remove(&slot);
         self.known.insert(ip, vip);
         Ok(())
     }
@@ -133,8 +137,8 @@ impl Table {
         let failed = |error: MapError| EntryError::map(ip, "removed", &error);
         match self.vips.remove(&ip.into()) {
             Err(error) if cause::errno(&error) != Some(Errno::ENOENT) => return Err(failed(error)),
-            _ => self.known.remove(&ip),
-        };
+            _ => self.free.extend(self.known.remove(&ip).map(|vip| vip.slot)),
+        }
         // A bit too many costs a look into the map, no more.
         self.admit(self.filter_of_known()).map_err(failed)
     }
@@ -151,18 +155,14 @@ impl Table {
     pub(super) fn counters(&self, ip: IpAddr) -> Result<Counters, EntryError> {
         let mut sum = Counters::default();
         let Some(vip) = self.known.get(&ip) else { return Ok(sum) };
-        let counts = self.counters.get(&vip.slot, 0).map_err(|error| EntryError::map(ip, "counted", &error))?;
+        let counts =
+            self.counters.get(&vip.slot, 0).map_err(|error| EntryError::map(ip, "counted", &error))?;
         for cpu in counts.iter() {
             for (sum, count) in sum.0.iter_mut().zip(cpu.0) {
                 *sum += count;
             }
         }
         Ok(sum)
-    }
-
-    fn free_slot(&self) -> Option<u32> {
-        let taken: BTreeSet<u32> = self.known.values().map(|vip| vip.slot).collect();
-        (0..MOST_VIPS).find(|slot| !taken.contains(slot))
     }
 
     fn forget_counts(&mut self, slot: u32) -> Result<(), MapError> {

@@ -4,7 +4,9 @@ use std::io;
 use std::mem;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use mantle_ebpf::object;
 use nix::errno::Errno;
@@ -76,7 +78,11 @@ pub(super) fn attach_tcx(
     if pins.has(side.name()) {
         match adopt(program, side, link, pins) {
             Ok(true) => return Ok(()),
-            Ok(false) => tracing::info!(link, "what an earlier agent attached at TC {} is not there any more", side.name()),
+            Ok(false) => tracing::info!(
+                link,
+                "what an earlier agent attached at TC {} is not there any more",
+                side.name()
+            ),
             Err(error) => tracing::warn!(
                 link,
                 "what an earlier agent attached at TC {} cannot be taken over: {}",
@@ -119,7 +125,9 @@ pub(super) fn attach_filter(
 ) -> Result<(), TcFailure> {
     pins.mark(CLSACT)?;
     match qdisc_add_clsact(link) {
-        Err(error) if cause::errno(&error) != Some(Errno::EEXIST) => return Err(ProgramError::from(error).into()),
+        Err(error) if cause::errno(&error) != Some(Errno::EEXIST) => {
+            return Err(ProgramError::from(error).into());
+        }
         _ => {}
     }
     // Without a filter there to replace, this fails and changes nothing.

@@ -35,7 +35,9 @@ pub enum Unavailable {
         remedy: String,
     },
     /// There is no BPF file system.
-    #[error("the BPF file system cannot be mounted: {0}; mount it with `mount -t bpf bpf {ROOT}` before mantle starts")]
+    #[error(
+        "the BPF file system cannot be mounted: {0}; mount it with `mount -t bpf bpf {ROOT}` before mantle starts"
+    )]
     Bpffs(#[source] io::Error),
     /// Something pinned is in the way.
     #[error(transparent)]
@@ -59,7 +61,8 @@ impl Unavailable {
     /// What can be told before anything is tried.
     pub(super) fn foreseen() -> Result<(), Self> {
         // The file is there since time namespaces are.
-        if let Some(offset) = fs::read_to_string("/proc/self/timens_offsets").ok().as_deref().and_then(shift) {
+        if let Some(offset) = fs::read_to_string("/proc/self/timens_offsets").ok().as_deref().and_then(shift)
+        {
             return Err(Self::TimeNamespace(offset));
         }
         if KernelVersion::current().is_ok_and(|found| found < OLDEST) {
@@ -110,7 +113,8 @@ impl Unavailable {
 }
 
 fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
 /// What shifts `CLOCK_BOOTTIME`, from the contents of `timens_offsets`.

@@ -4,13 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use etherparse::{
-    ArpHardwareId, ArpOperation, ArpPacket, EtherType, Icmpv6Slice, Icmpv6Type, InternetSlice, LinkSlice, NetSlice,
+    ArpHardwareId, ArpOperation, ArpPacket, EtherType, Icmpv6Slice, Icmpv6Type, LinkSlice, NetSlice,
     PacketBuilder, SlicedPacket,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use pnet::datalink::{self, Channel, DataLinkReceiver, DataLinkSender, NetworkInterface};
+use tokio::time::sleep;
 
 use super::super::{Attached, Dataplane, Entry, State, bpffs};
 use crate::clock;
@@ -59,13 +61,16 @@ pub(super) fn link(index: u32) -> Link {
     machine_links().unwrap().link(index).unwrap().clone()
 }
 
-/// Everything pinned, as paths below the BPF file system.
+/// Everything pinned, as paths below the BPF file system; but not what the kernel puts there itself.
 pub(super) fn pinned() -> Vec<String> {
     let mut found = Vec::new();
     let mut dirs = vec![Path::new(bpffs::ROOT).to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in dir.read_dir().unwrap() {
             let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "debug") {
+                continue;
+            }
             found.push(path.strip_prefix(bpffs::ROOT).unwrap().to_str().unwrap().to_owned());
             if path.is_dir() {
                 dirs.push(path);
@@ -76,16 +81,30 @@ pub(super) fn pinned() -> Vec<String> {
     found
 }
 
+/// Waits until the link has so many programs at TC, ingress and egress: what is unpinned goes a moment later.
+pub(super) async fn await_attached(link: &str, expected: [usize; 2]) {
+    let attached = || {
+        [TcAttachType::Ingress, TcAttachType::Egress]
+            .map(|hook| SchedClassifier::query_tcx(link, hook).unwrap().1.len())
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while attached() != expected {
+        assert!(Instant::now() < deadline, "{:?} programs at TC", attached());
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// An instant so much later.
 pub(super) fn after(milliseconds: u64) -> protocol::Instant {
     clock::now() + Duration::from_millis(milliseconds)
 }
 
 impl Lab {
-    /// Opens the data plane as an agent does at its start, and attaches it.
+    /// Opens the data plane, attaches it and removes the rest, as an agent does at its start.
     pub(super) fn start(&self, mode: Mode) -> (Dataplane, Attached) {
         let mut dataplane = Dataplane::open(NAME, mode).unwrap();
         let attached = dataplane.attach(&self.link).unwrap();
+        dataplane.retain_links(&[self.link.index]).unwrap();
         (dataplane, attached)
     }
 
@@ -106,6 +125,12 @@ impl Lab {
     pub(super) fn entry(&self, state: State) -> Entry {
         let Link { index, mac, .. } = self.link;
         Entry { link: index, mac: mac.unwrap(), state, peer: None, router: false, session: SESSION }
+    }
+
+    /// Waits until the cable carries: after a change to a link the kernel lets frames through a little later.
+    pub(super) fn settle(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.port.ask(VIP4, SILENCE).is_none() && Instant::now() < deadline {}
     }
 
     /// Asks for both VIPs; they must be answered by this node.
@@ -160,21 +185,27 @@ impl Port {
         };
         let deadline = Instant::now() + patience;
         self.sender.send_to(&question, None).unwrap().unwrap();
-        while Instant::now() < deadline {
-            // Else nothing has come for a while.
-            if let Ok(frame) = self.receiver.next()
-                && let Some(mac) = answer(frame, vip)
-            {
-                return Some(mac);
+        loop {
+            match self.receiver.next() {
+                Ok(frame) => {
+                    if let Some(mac) = answer(frame, vip) {
+                        return Some(mac);
+                    }
+                }
+                // Not before all is read that came while this thread had to wait for a processor.
+                Err(_) if Instant::now() >= deadline => return None,
+                Err(_) => {}
             }
         }
-        None
     }
 
-    /// Asks again and again until told to stop; gives how often, and how often nobody answered.
-    pub(super) fn flood(&mut self, vip: IpAddr, go_on: impl Fn() -> bool) -> (u64, u64) {
+    /// Asks for both VIPs in turn until told to stop; gives how often, and how often nobody answered.
+    pub(super) fn flood(&mut self, go_on: impl Fn() -> bool) -> (u64, u64) {
         let (mut asked, mut unanswered) = (0, 0);
-        while go_on() {
+        for vip in [VIP4, VIP6].into_iter().cycle() {
+            if !go_on() {
+                break;
+            }
             asked += 1;
             unanswered += u64::from(self.ask(vip, PATIENCE).is_none());
         }
@@ -215,23 +246,24 @@ impl Port {
 fn answer(frame: &[u8], vip: IpAddr) -> Option<Mac> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let Some(LinkSlice::Ethernet2(ethernet)) = &packet.link else { return None };
-    let (from, at) = (Mac(ethernet.source()), match (packet.net?, vip) {
-        (NetSlice::Arp(arp), IpAddr::V4(vip)) => {
-            let is_answer = arp.operation() == ArpOperation::REPLY && arp.sender_protocol_addr() == vip.octets();
-            is_answer.then(|| arp.sender_hw_addr().try_into().map(Mac))?.ok()?
-        }
-        (NetSlice::Ipv6(ip), IpAddr::V6(vip)) => {
-            let message = Icmpv6Slice::from_slice(ip.payload().payload).ok()?;
-            let Icmpv6Type::NeighborAdvertisement(_) = message.icmp_type() else { return None };
-            let (target, option) = message.payload().split_first_chunk::<16>()?;
-            let is_answer = *target == vip.octets() && option.starts_with(&[2, 1]);
-            is_answer.then(|| option.get(2..8)?.try_into().ok().map(Mac))??
-        }
-        _ => return None,
-    });
+    let (from, at) = (
+        Mac(ethernet.source()),
+        match (packet.net?, vip) {
+            (NetSlice::Arp(arp), IpAddr::V4(vip)) => {
+                let is_answer =
+                    arp.operation() == ArpOperation::REPLY && arp.sender_protocol_addr() == vip.octets();
+                is_answer.then(|| arp.sender_hw_addr().try_into().map(Mac))?.ok()?
+            }
+            (NetSlice::Ipv6(ip), IpAddr::V6(vip)) => {
+                let message = Icmpv6Slice::from_slice(ip.payload().payload).ok()?;
+                let Icmpv6Type::NeighborAdvertisement(_) = message.icmp_type() else { return None };
+                let (target, option) = message.payload().split_first_chunk::<16>()?;
+                let is_answer = *target == vip.octets() && option.starts_with(&[2, 1]);
+                is_answer.then(|| option.get(2..8)?.try_into().ok().map(Mac))??
+            }
+            _ => return None,
+        },
+    );
     assert_eq!(from, at, "an answer about another station");
     Some(at)
 }
-
-#[expect(dead_code, reason = "named so that a change of etherparse's shows here")]
-type Net<'a> = InternetSlice<'a>;

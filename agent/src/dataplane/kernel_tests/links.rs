@@ -1,11 +1,9 @@
 //! Links that change under the programs.
 
 use rtnetlink::{LinkUnspec, LinkVeth};
-use tokio::time::{Duration, sleep};
 
 use super::super::Dataplane;
-use super::ground::{NAME, Port, in_lab, link, pinned};
-use crate::clock;
+use super::ground::{NAME, Port, await_attached, in_lab, link, pinned};
 use crate::config::Mode;
 
 #[test]
@@ -15,6 +13,7 @@ fn a_renamed_link_keeps_its_programs_and_gets_new_ones_by_its_number() {
         let index = lab.link.index;
         lab.ground.change(LinkUnspec::new_with_index(index).down().build()).await;
         lab.ground.change(LinkUnspec::new_with_index(index).name("uno").up().build()).await;
+        lab.settle();
         lab.assert_answered();
         // What is known of the link's name is old.
         assert_eq!(lab.link.name, "one");
@@ -36,6 +35,7 @@ fn a_link_that_is_removed_and_made_again_is_another() {
 
         dataplane.attach(&lab.link).unwrap();
         lab.own(&mut dataplane);
+        lab.settle();
         lab.assert_answered();
         dataplane.retain_links(&[lab.link.index]).unwrap();
         assert!(!pinned().iter().any(|path| path.contains(&format!("link-{index}"))), "{:?}", pinned());
@@ -59,6 +59,7 @@ fn a_link_made_again_under_the_same_number_is_another_too() {
         lab.assert_silent();
         let (mut dataplane, _) = lab.start(Mode::Tc);
         lab.own(&mut dataplane);
+        lab.settle();
         lab.assert_answered();
     });
 }
@@ -73,11 +74,7 @@ fn a_bridge_has_programs_too() {
         lab.link = link(bridge);
         let mut dataplane = lab.start_owning();
         dataplane.attach(&link(port)).unwrap();
-        // The port forwards once it has carrier.
-        let patience = clock::now() + Duration::from_secs(2);
-        while lab.port.ask(super::ground::VIP4, Duration::from_millis(50)).is_none() && clock::now() < patience {
-            sleep(Duration::from_millis(10)).await;
-        }
+        lab.settle();
         lab.assert_answered();
     });
 }
@@ -88,9 +85,9 @@ fn a_link_of_mtu_9000_has_programs_too() {
         for name in ["one", "other"] {
             lab.ground.change(LinkUnspec::new_with_name(name).mtu(9000).build()).await;
         }
-        let dataplane = lab.start_owning();
+        let _dataplane = lab.start_owning();
+        lab.settle();
         lab.assert_answered();
-        drop(dataplane);
     });
 }
 
@@ -101,7 +98,7 @@ fn a_link_that_is_not_wanted_is_left_alone() {
         dataplane.detach(lab.link.index).unwrap();
         dataplane.detach(lab.link.index).unwrap();
         assert!(!pinned().iter().any(|path| path.contains("link-")), "{:?}", pinned());
-        sleep(Duration::from_millis(100)).await;
+        await_attached("one", [0, 0]).await;
         lab.assert_silent();
         drop(dataplane);
         // The next agent's configuration names another link.
@@ -109,7 +106,7 @@ fn a_link_that_is_not_wanted_is_left_alone() {
         lab.assert_answered();
         let mut dataplane = Dataplane::open(NAME, Mode::Tc).unwrap();
         dataplane.retain_links(&[]).unwrap();
-        sleep(Duration::from_millis(100)).await;
+        await_attached("one", [0, 0]).await;
         lab.assert_silent();
     });
 }

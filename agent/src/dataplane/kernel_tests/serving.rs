@@ -26,9 +26,10 @@ fn the_program_answers_while_the_right_lasts_and_nobody_after_it() {
         sleep(end.since(clock::now()) + Duration::from_millis(1)).await;
         lab.assert_silent();
 
-        for (vip, answered, dropped) in
-            [(VIP4, Counter::AnsweredArp, Counter::DroppedArp), (VIP6, Counter::AnsweredNs, Counter::DroppedNs)]
-        {
+        for (vip, answered, dropped) in [
+            (VIP4, Counter::AnsweredArp, Counter::DroppedArp),
+            (VIP6, Counter::AnsweredNs, Counter::DroppedNs),
+        ] {
             let counters = dataplane.counters(vip).unwrap();
             assert_eq!((counters.of(answered), counters.of(dropped)), (2, 1), "{vip}");
             let event = timeout(Duration::from_secs(2), events.next()).await.unwrap().unwrap();
@@ -114,7 +115,8 @@ fn what_lacks_is_named() {
     in_lab(async |lab| {
         let (mut dataplane, _) = lab.start(Mode::Tc);
         let gone = crate::link::Link { index: 4_000_000, ..lab.link.clone() };
-        assert!(matches!(dataplane.attach(&gone).unwrap_err(), AttachError::NoLink { .. }));
+        let error = dataplane.attach(&gone).unwrap_err();
+        assert!(matches!(error, AttachError::NoLink { .. }), "{error:?}");
         drop(dataplane);
 
         let before = pinned();
