@@ -28,7 +28,7 @@ impl Timing {
     /// The longest right that may be asked for.
     pub const LONGEST_RIGHT: Duration = Duration::from_secs(10);
     /// The longest that any node may go on answering, whatever fences it: a standby that cannot know how long an owner may
-    /// waits for this.
+    /// go on waits for this.
     pub const LONGEST_BOUND: Duration = Duration::from_secs(12);
     /// The shortest renewal interval: below it etcd is the bottleneck, not the timing.
     pub const SHORTEST_RENEW: Duration = Duration::from_millis(20);
