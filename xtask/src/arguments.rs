@@ -12,6 +12,7 @@ Each task first prepares what it needs; those marked * need root, since their la
 
   setup                        find out what is missing on this machine and get it, saying what and why
   build [--release]            build the agent and the lab's programs
+  build-ebpf [--check]         build the kernel programs; or only compare what the sources give with what is committed
 * demo [--watch] [ARGS]        three nodes, an etcd and a client: watch the VIP move
 * test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
 * bench [ARGS]                 measure, with a release build
@@ -33,6 +34,11 @@ pub(crate) enum Task {
     Build {
         /// As what.
         profile: Profile,
+    },
+    /// Build the kernel programs.
+    BuildEbpf {
+        /// Compare with the committed ones instead of replacing them.
+        check: bool,
     },
     /// Run the tests.
     Test {
@@ -60,6 +66,10 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
         "build" => {
             let (profile, rest) = profile(rest);
             nothing_left(&name, &rest).map(|()| Task::Build { profile })
+        }
+        "build-ebpf" => {
+            let (check, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|word| word == "--check");
+            nothing_left(&name, &rest).map(|()| Task::BuildEbpf { check: !check.is_empty() })
         }
         "test" => {
             let (profile, mut arguments) = profile(rest);
@@ -113,6 +123,12 @@ mod tests {
                 arguments: vec!["--watch".to_owned(), "--release".to_owned()]
             }
         );
+    }
+
+    #[test]
+    fn the_kernel_programs_are_built_or_checked() {
+        assert_eq!(parse_words("build-ebpf").unwrap(), Task::BuildEbpf { check: false });
+        assert_eq!(parse_words("build-ebpf --check").unwrap(), Task::BuildEbpf { check: true });
     }
 
     #[test]

@@ -36,8 +36,14 @@ impl Profile {
 
 /// The cargo that runs this task, on this workspace.
 pub(crate) fn cargo(task: &str, profile: Profile) -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = bare_cargo();
     cargo.current_dir(Place::workspace()).args([task, "--workspace"]).args(profile.flag());
+    cargo
+}
+
+/// The cargo that runs this task, for something else.
+pub(crate) fn bare_cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os().filter(|(name, _)| describes_a_package(name)) {
         cargo.env_remove(name);
     }

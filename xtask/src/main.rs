@@ -7,6 +7,7 @@
 
 mod arguments;
 mod build;
+mod build_ebpf;
 mod place;
 mod process;
 mod refusal;
@@ -46,6 +47,7 @@ fn carry_out(task: Task) -> anyhow::Result<ExitCode> {
             setup::prepare(Purpose::Build, &Place::find()?)?;
             build::everything(profile)?;
         }
+        Task::BuildEbpf { check } => build_ebpf::run(&Place::find()?, check)?,
         Task::Test { profile, arguments } => test::run(&Place::find()?, profile, &arguments)?,
         Task::Run { program, arguments } => match run::program(&Place::find()?, program, &arguments)? {},
     }

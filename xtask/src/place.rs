@@ -35,6 +35,11 @@ impl Place {
         xtask.parent().unwrap_or(xtask)
     }
 
+    /// Cargo's target folder.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Where programs go that are fetched for the lab.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")

@@ -2,20 +2,16 @@
 
 /// The `N` bytes at `AT`; an offset beyond the frame does not compile.
 #[inline(always)]
-pub(super) fn get<const AT: usize, const N: usize, const LEN: usize>(frame: &[u8; LEN]) -> [u8; N] {
+pub(crate) fn get<const AT: usize, const N: usize, const LEN: usize>(frame: &[u8; LEN]) -> [u8; N] {
     const { assert!(AT + N <= LEN, "the field lies within the frame") };
-    let mut field = [0; N];
-    for (to, from) in field.iter_mut().zip(frame.iter().skip(AT)) {
-        *to = *from;
-    }
-    field
+    frame.split_at(AT).1.first_chunk().copied().unwrap_or([0; N])
 }
 
 /// Writes the `N` bytes at `AT`; an offset beyond the frame does not compile.
 #[inline(always)]
-pub(super) fn put<const AT: usize, const N: usize, const LEN: usize>(frame: &mut [u8; LEN], field: [u8; N]) {
+pub(crate) fn put<const AT: usize, const N: usize, const LEN: usize>(frame: &mut [u8; LEN], field: [u8; N]) {
     const { assert!(AT + N <= LEN, "the field lies within the frame") };
-    for (to, from) in frame.iter_mut().skip(AT).zip(field) {
-        *to = from;
+    if let Some(to) = frame.split_at_mut(AT).1.first_chunk_mut() {
+        *to = field;
     }
 }

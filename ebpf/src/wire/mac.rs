@@ -3,8 +3,9 @@
 use core::fmt;
 use core::net::Ipv6Addr;
 
-/// An Ethernet address.
+/// An Ethernet address; part of what the maps hold.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {

@@ -17,7 +17,7 @@
 mod arp;
 mod checksum;
 mod ether;
-mod field;
+pub(crate) mod field;
 mod mac;
 mod ndp;
 

@@ -10,7 +10,7 @@ mod wheel;
 
 use std::env;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::place::Place;
 use crate::refusal;
@@ -40,6 +40,16 @@ pub(crate) fn prepare(purpose: Purpose, place: &Place) -> anyhow::Result<()> {
         provide_etcd(place, apt.as_mut())?;
     }
     Ok(())
+}
+
+/// Installs packages that one task alone needs, and says why. Without apt it says what to do `elsewhere`.
+pub(crate) fn packages(packages: &[&str], why: &str, elsewhere: &str) -> anyhow::Result<()> {
+    let Some(mut apt) = Apt::of_this_machine() else {
+        bail!("{why}, and there is no apt-get here: {elsewhere}");
+    };
+    refusal::unless_root("to install packages")?;
+    println!("{why}: installing {}", packages.join(", "));
+    apt.install(packages).with_context(|| format!("{why}; elsewhere: {elsewhere}"))
 }
 
 fn install(purpose: Purpose, apt: Option<&mut Apt>) -> anyhow::Result<()> {

@@ -1,0 +1,68 @@
+//! The programs in the kernel: the library's logic, each verdict turned into each hook's action.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![expect(
+    clippy::inline_always,
+    reason = "between eBPF functions pass five registers and one back: no structs"
+)]
+
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use mantle_ebpf::verdict::{Verdict, arriving, leaving};
+
+use crate::maps::Maps;
+use crate::skb::Skb;
+use crate::xdp::Xdp;
+
+mod bounds;
+mod maps;
+mod skb;
+mod xdp;
+
+/// TC, for what arrives.
+#[classifier]
+fn mantle_ingress(ctx: TcContext) -> i32 {
+    let mut frame = Skb::from(ctx);
+    match arriving(&mut frame, &Maps) {
+        // Not OK, which would end the matter: other programs at the hook have their say too.
+        Verdict::Pass => TC_ACT_UNSPEC,
+        Verdict::Drop => TC_ACT_SHOT,
+        Verdict::Reply => frame.send_back(),
+    }
+}
+
+/// TC, for what leaves.
+#[classifier]
+fn mantle_egress(ctx: TcContext) -> i32 {
+    match leaving(&mut Skb::from(ctx), &Maps) {
+        Verdict::Pass => TC_ACT_UNSPEC,
+        // There are no replies to what leaves.
+        Verdict::Drop | Verdict::Reply => TC_ACT_SHOT,
+    }
+}
+
+/// XDP, for what arrives. `frags`: without it drivers refuse an MTU of 9000.
+#[xdp(frags)]
+fn mantle_xdp(ctx: XdpContext) -> u32 {
+    match arriving(&mut Xdp::from(ctx), &Maps) {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+        Verdict::Reply => xdp_action::XDP_TX,
+    }
+}
+
+/// None of the kernel helpers that are used asks for a GPL-compatible license.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"MIT\0";
+
+/// The verifier refuses a program that could come here.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Only for the host's compiler, when it checks all features: the programs live in the kernel.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -1,0 +1,215 @@
+//! What arrives.
+
+use super::ndp;
+use super::sight::{self, Message, Payload};
+use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, sender, standing};
+use crate::layout::{Counter, Kind};
+use crate::wire::{Advertisement, Arp, Mac, Operation};
+
+/// The verdict on a frame that arrives.
+#[inline(always)]
+pub fn arriving(frame: &mut impl Frame, host: &impl Host) -> Verdict {
+    let Some(head) = frame.head::<{ sight::ETHER }>() else {
+        return Verdict::Pass;
+    };
+    match sight::payload(head) {
+        Payload::Ipv4 => ipv4(frame, host),
+        Payload::Ipv6 => ipv6(frame, host),
+        Payload::Arp => arp(frame, host),
+        Payload::Other => Verdict::Pass,
+    }
+}
+
+#[inline(always)]
+fn ipv4(frame: &mut impl Frame, host: &impl Host) -> Verdict {
+    let Some(head) = frame.head::<{ sight::IPV4 }>() else {
+        return Verdict::Pass;
+    };
+    match find(host, sight::ipv4_destination(head)) {
+        Some(found) => ip(frame, host, &found),
+        None => Verdict::Pass,
+    }
+}
+
+#[inline(always)]
+fn ipv6(frame: &mut impl Frame, host: &impl Host) -> Verdict {
+    let Some(head) = frame.head::<{ sight::IPV6 }>() else {
+        return Verdict::Pass;
+    };
+    let destination = sight::ipv6_destination(head);
+    if sight::is_icmpv6(head)
+        && let Some(head) = frame.head::<{ sight::NDP }>()
+        && let Some(found) = find_v6(host, sight::ndp_target(head))
+    {
+        match sight::message(head) {
+            Message::Solicitation => return solicitation(frame, host, &found),
+            Message::Advertisement => return advertisement(frame, host, &found),
+            Message::Other => {}
+        }
+    }
+    match find_v6(host, destination) {
+        Some(found) => ip(frame, host, &found),
+        None => Verdict::Pass,
+    }
+}
+
+/// IP to the VIP.
+#[inline(always)]
+fn ip(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
+    let Some(head) = frame.head::<{ sight::ETHER }>() else {
+        return Verdict::Pass;
+    };
+    let is_from_peer = sight::source(head) == found.vip.peer;
+    if !found.is_reached_by(head) || frame.is_tagged() {
+        return Verdict::Pass;
+    }
+    match standing(host, found.vip) {
+        Standing::Owner | Standing::Yielding | Standing::Forwarding => Verdict::Pass,
+        Standing::Prepared if is_from_peer => Verdict::Pass,
+        Standing::Prepared => found.drop(frame, host, Counter::DroppedIp, None),
+        Standing::Fenced => found.drop(frame, host, Counter::DroppedIp, Some(Kind::FenceIn)),
+    }
+}
+
+#[inline(always)]
+fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
+    let Some(head) = frame.head::<{ sight::ARP }>() else {
+        return Verdict::Pass;
+    };
+    let is_request = sight::is_arp_request(head);
+    let target = sight::arp_target(head);
+    if let Some(claimed) = find(host, sight::arp_sender(head)) {
+        arp_claim(frame, host, &claimed);
+    }
+    let Some(found) = find(host, target) else {
+        return Verdict::Pass;
+    };
+    if !is_reached(frame, &found) || frame.is_tagged() {
+        return Verdict::Pass;
+    }
+    let owner = match standing(host, found.vip) {
+        Standing::Owner => found.vip.own,
+        Standing::Yielding => found.vip.peer,
+        // Replies still tell this node where the neighbours of its open connections are.
+        Standing::Forwarding if !is_request => return Verdict::Pass,
+        Standing::Forwarding | Standing::Prepared => {
+            return found.drop(frame, host, Counter::DroppedArp, None);
+        }
+        Standing::Fenced => return found.drop(frame, host, Counter::DroppedArp, Some(Kind::FenceIn)),
+    };
+    if frame.link() != found.vip.link {
+        return Verdict::Pass;
+    }
+    let mut desk = ArpDesk { offset: [0; 2], frame: [0; Arp::LEN] };
+    if !frame.copy(&mut desk.frame) {
+        return Verdict::Pass;
+    }
+    match Arp::parse(&desk.frame) {
+        // Who says that the VIP is his own does not ask where it is.
+        Ok(request) if request.operation == Operation::Request && !request.is_gratuitous() => {
+            request.answer(found.vip.own, owner).write(&mut desk.frame);
+        }
+        _ => return Verdict::Pass,
+    }
+    if !frame.overwrite(&desk.frame) {
+        return Verdict::Pass;
+    }
+    found.count(host, Counter::AnsweredArp);
+    Verdict::Reply
+}
+
+#[repr(C, align(8))]
+struct ArpDesk {
+    offset: [u8; 2],
+    frame: [u8; Arp::LEN],
+}
+
+/// ARP with the VIP as sender.
+#[inline(always)]
+fn arp_claim(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) {
+    if !is_reached(frame, found) || frame.is_tagged() {
+        return;
+    }
+    let Some(head) = frame.head::<{ sight::ARP }>() else {
+        return;
+    };
+    if Arp::parse(head).is_ok() {
+        let mac = sight::arp_sender_mac(head);
+        claim(frame, host, found, mac);
+    }
+}
+
+#[inline(always)]
+fn is_reached(frame: &mut impl Frame, found: &Found<'_>) -> bool {
+    frame.head::<{ sight::ETHER }>().is_some_and(|head| found.is_reached_by(head))
+}
+
+#[inline(always)]
+fn solicitation(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
+    if !is_reached(frame, found) || frame.is_tagged() {
+        return Verdict::Pass;
+    }
+    let owner = match standing(host, found.vip) {
+        Standing::Owner => found.vip.own,
+        Standing::Yielding => found.vip.peer,
+        Standing::Prepared | Standing::Forwarding => {
+            return found.drop(frame, host, Counter::DroppedNs, None);
+        }
+        Standing::Fenced => return found.drop(frame, host, Counter::DroppedNs, Some(Kind::FenceIn)),
+    };
+    if frame.link() != found.vip.link {
+        return Verdict::Pass;
+    }
+    let mut desk = ndp::Desk::new();
+    let Some(asked) = desk.read(frame) else {
+        return Verdict::Pass;
+    };
+    desk.write(&asked, found.vip, owner);
+    if asked.is_probe() {
+        let mac = sender(frame);
+        claim(frame, host, found, mac);
+    }
+    if !frame.resize(ADVERTISEMENT) || !frame.overwrite(&desk.frame) {
+        return Verdict::Pass;
+    }
+    found.count(host, Counter::AnsweredNs);
+    Verdict::Reply
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "86")]
+const ADVERTISEMENT: u32 = Advertisement::LEN as u32;
+
+#[inline(always)]
+fn advertisement(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
+    let Some(head) = frame.head::<{ sight::NDP }>() else {
+        return Verdict::Pass;
+    };
+    let is_heeded = sight::is_heeded(head);
+    if !found.is_reached_by(head) || frame.is_tagged() {
+        return Verdict::Pass;
+    }
+    match standing(host, found.vip) {
+        Standing::Owner => {
+            if is_heeded {
+                let mac = ndp_mac(frame);
+                claim(frame, host, found, mac);
+            }
+            Verdict::Pass
+        }
+        // The kernel's stack would only complain that somebody advertises its address.
+        Standing::Prepared | Standing::Yielding | Standing::Forwarding => {
+            found.drop(frame, host, Counter::DroppedNs, None)
+        }
+        Standing::Fenced => found.drop(frame, host, Counter::DroppedNs, Some(Kind::FenceIn)),
+    }
+}
+
+/// Somebody says that the VIP is at `mac`. It is a conflict if this node is the owner and `mac` is another's.
+#[inline(always)]
+fn claim(frame: &impl Frame, host: &impl Host, found: &Found<'_>, mac: Mac) {
+    if mac != found.vip.own && frame.link() == found.vip.link && standing(host, found.vip) == Standing::Owner
+    {
+        found.count(host, Counter::Conflicts);
+        found.report(host, Kind::Conflict, frame.link(), mac);
+    }
+}

@@ -1,0 +1,139 @@
+//! Where the programs look before they know if a frame is well-formed: at the places where a good one has its
+//! addresses.
+
+use crate::layout::Address;
+use crate::wire::Mac;
+use crate::wire::field::get;
+
+/// What the payload is, by its ethertype.
+pub(super) enum Payload {
+    Arp,
+    Ipv4,
+    Ipv6,
+    Other,
+}
+
+/// The Ethernet header.
+pub(super) const ETHER: usize = 14;
+/// Up to the end of an ARP packet for IPv4.
+pub(super) const ARP: usize = ETHER + 28;
+/// Up to the end of an IPv4 header without options, which come after the addresses.
+pub(super) const IPV4: usize = ETHER + 20;
+/// Up to the end of the IPv6 header.
+pub(super) const IPV6: usize = ETHER + 40;
+/// Up to the end of the target of a neighbour solicitation or advertisement.
+pub(super) const NDP: usize = IPV6 + 24;
+/// Up to the end of its first option, if that is a link-layer address.
+pub(super) const NDP_OPTION: usize = NDP + 8;
+
+#[inline(always)]
+pub(super) fn payload(head: &[u8; ETHER]) -> Payload {
+    match get::<12, 2, _>(head) {
+        [0x08, 0x00] => Payload::Ipv4,
+        [0x86, 0xdd] => Payload::Ipv6,
+        [0x08, 0x06] => Payload::Arp,
+        _ => Payload::Other,
+    }
+}
+
+/// Where the frame goes.
+#[inline(always)]
+pub(super) fn destination<const N: usize>(head: &[u8; N]) -> Mac {
+    Mac(get::<0, 6, N>(head))
+}
+
+/// Who sent the frame.
+#[inline(always)]
+pub(super) fn source<const N: usize>(head: &[u8; N]) -> Mac {
+    Mac(get::<6, 6, N>(head))
+}
+
+/// Whether an ARP packet asks, whatever its header says of it.
+#[inline(always)]
+pub(super) fn is_arp_request(head: &[u8; ARP]) -> bool {
+    get::<20, 2, _>(head) == [0, 1]
+}
+
+/// SHA.
+#[inline(always)]
+pub(super) fn arp_sender_mac(head: &[u8; ARP]) -> Mac {
+    Mac(get::<22, 6, _>(head))
+}
+
+/// SPA.
+#[inline(always)]
+pub(super) fn arp_sender(head: &[u8; ARP]) -> Address {
+    Address::v4(get::<28, 4, _>(head))
+}
+
+/// TPA.
+#[inline(always)]
+pub(super) fn arp_target(head: &[u8; ARP]) -> Address {
+    Address::v4(get::<38, 4, _>(head))
+}
+
+#[inline(always)]
+pub(super) fn ipv4_source(head: &[u8; IPV4]) -> Address {
+    Address::v4(get::<26, 4, _>(head))
+}
+
+#[inline(always)]
+pub(super) fn ipv4_destination(head: &[u8; IPV4]) -> Address {
+    Address::v4(get::<30, 4, _>(head))
+}
+
+#[inline(always)]
+pub(super) fn ipv6_source(head: &[u8; IPV6]) -> Address {
+    Address::v6(get::<22, 16, _>(head))
+}
+
+#[inline(always)]
+pub(super) fn ipv6_destination(head: &[u8; IPV6]) -> Address {
+    Address::v6(get::<38, 16, _>(head))
+}
+
+/// Whether an `ICMPv6` message follows the header at once. Behind extension headers neighbour discovery is none of
+/// ours to answer; what the kernel's stack would answer to it meets the egress program.
+#[inline(always)]
+pub(super) fn is_icmpv6(head: &[u8; IPV6]) -> bool {
+    get::<20, 1, _>(head) == [58]
+}
+
+/// What a message of neighbour discovery is for.
+pub(super) enum Message {
+    Solicitation,
+    Advertisement,
+    Other,
+}
+
+#[inline(always)]
+pub(super) fn message<const N: usize>(head: &[u8; N]) -> Message {
+    match get::<54, 1, N>(head) {
+        [135] => Message::Solicitation,
+        [136] => Message::Advertisement,
+        _ => Message::Other,
+    }
+}
+
+#[inline(always)]
+pub(super) fn ndp_target(head: &[u8; NDP]) -> Address {
+    Address::v6(get::<62, 16, _>(head))
+}
+
+/// Whether a receiver heeds it: hop limit 255 and code 0 (RFC 4861 §7.1).
+#[inline(always)]
+pub(super) fn is_heeded(head: &[u8; NDP]) -> bool {
+    get::<21, 1, _>(head) == [255] && get::<55, 1, _>(head) == [0]
+}
+
+/// The MAC in the first option, if that is the link-layer address of a solicitation's source or of an
+/// advertisement's target.
+#[inline(always)]
+pub(super) fn ndp_mac(head: &[u8; NDP_OPTION]) -> Option<Mac> {
+    let wanted = match message(head) {
+        Message::Solicitation => 1,
+        Message::Advertisement => 2,
+        Message::Other => return None,
+    };
+    (get::<78, 2, _>(head) == [wanted, 1]).then(|| Mac(get::<80, 6, _>(head)))
+}

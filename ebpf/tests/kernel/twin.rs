@@ -1,0 +1,122 @@
+//! The programs' logic as the host's compiler builds it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use mantle_ebpf::layout::{Address, Counter, Counters, Event, Filter, Kind, Right, Vip};
+use mantle_ebpf::verdict::{Frame, Host, Verdict, arriving, leaving};
+
+use crate::lab::{Hook, LINK};
+
+/// What the programs have in their maps, on the host.
+pub(crate) struct Twin {
+    vips: HashMap<Address, Vip>,
+    filter: Filter,
+    pub(crate) right: Right,
+    counters: RefCell<HashMap<u32, Counters>>,
+    events: RefCell<Vec<Event>>,
+}
+
+impl Twin {
+    pub(crate) fn new(vips: &[(Address, Vip)], right: Right) -> Self {
+        Self {
+            vips: vips.iter().copied().collect(),
+            filter: vips.iter().map(|(address, _)| address).collect(),
+            right,
+            counters: RefCell::default(),
+            events: RefCell::default(),
+        }
+    }
+
+    /// What the logic makes of a frame.
+    pub(crate) fn run(&self, hook: Hook, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+        self.run_on(hook, Buffer { bytes: bytes.to_vec(), link: LINK, is_tagged: false })
+    }
+
+    pub(crate) fn run_on(&self, hook: Hook, mut frame: Buffer) -> (Verdict, Vec<u8>) {
+        let verdict = match hook {
+            Hook::Ingress | Hook::Xdp => arriving(&mut frame, self),
+            Hook::Egress => leaving(&mut frame, self),
+        };
+        (verdict, frame.bytes)
+    }
+
+    pub(crate) fn counters(&self, slot: u32) -> Counters {
+        self.counters.borrow().get(&slot).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.events.take()
+    }
+}
+
+impl Host for Twin {
+    fn admits(&self, end: u16) -> bool {
+        self.filter.admits(end)
+    }
+
+    fn vip(&self, address: &Address) -> Option<&Vip> {
+        self.vips.get(address)
+    }
+
+    fn right(&self) -> Right {
+        self.right
+    }
+
+    fn now(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn count(&self, slot: u32, counter: Counter) {
+        self.counters.borrow_mut().entry(slot).or_default().0[counter as usize] += 1;
+    }
+
+    fn report(&self, _: u32, _: Kind, event: Event) {
+        self.events.borrow_mut().push(event);
+    }
+}
+
+/// A frame on the host.
+pub(crate) struct Buffer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) link: u32,
+    pub(crate) is_tagged: bool,
+}
+
+impl Frame for Buffer {
+    fn head<const N: usize>(&mut self) -> Option<&[u8; N]> {
+        self.bytes.first_chunk()
+    }
+
+    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool {
+        self.bytes.first_chunk().is_some_and(|bytes| {
+            *into = *bytes;
+            true
+        })
+    }
+
+    fn size(&self) -> u32 {
+        self.bytes.len().try_into().unwrap()
+    }
+
+    fn link(&self) -> u32 {
+        self.link
+    }
+
+    fn is_tagged(&self) -> bool {
+        self.is_tagged
+    }
+
+    fn resize(&mut self, size: u32) -> bool {
+        self.bytes.resize(size.try_into().unwrap(), 0);
+        true
+    }
+
+    fn overwrite<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
+        let Some(head) = self.bytes.first_chunk_mut() else {
+            return false;
+        };
+        *head = *bytes;
+        true
+    }
+}
