@@ -8,6 +8,7 @@ pub mod announce;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod dataplane;
 pub mod etcd;
 pub mod link;
 pub mod observe;

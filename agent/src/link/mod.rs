@@ -22,7 +22,7 @@ mod watch;
 #[cfg(test)]
 mod kernel_tests;
 #[cfg(test)]
-mod namespace;
+pub(crate) mod namespace;
 
 pub use error::{FindError, OpenError, PutError, RemoveError};
 pub use inventory::{Address, Inventory, Link, LinkEvent};

@@ -16,7 +16,7 @@ use tokio::runtime;
 /// Runs a test in a network namespace of its own.
 ///
 /// A test that can't is a failed one, unless `MANTLE_UNPRIVILEGED=1` asks for it to be left out.
-pub(super) fn in_namespace<T: AsyncFnOnce(Ground) + Send + 'static>(test: T) {
+pub(crate) fn in_namespace<T: AsyncFnOnce(Ground) + Send + 'static>(test: T) {
     let run = move || {
         match unshare(CloneFlags::CLONE_NEWNET) {
             Ok(()) => {}
@@ -41,13 +41,13 @@ pub(super) fn in_namespace<T: AsyncFnOnce(Ground) + Send + 'static>(test: T) {
 }
 
 /// Somebody else in the same namespace, who changes links and addresses.
-pub(super) struct Ground {
-    pub(super) handle: Handle,
+pub(crate) struct Ground {
+    pub(crate) handle: Handle,
 }
 
 impl Ground {
     /// Makes a pair of links, both up; returns the index of the first.
-    pub(super) async fn pair(&self, one: &str, other: &str) -> u32 {
+    pub(crate) async fn pair(&self, one: &str, other: &str) -> u32 {
         self.handle.link().add(LinkVeth::new(one, other).build()).execute().await.unwrap();
         self.change(LinkUnspec::new_with_name(one).up().build()).await;
         self.change(LinkUnspec::new_with_name(other).up().build()).await;
@@ -55,46 +55,46 @@ impl Ground {
     }
 
     /// Makes a bridge; returns its index.
-    pub(super) async fn bridge(&self, name: &str) -> u32 {
+    pub(crate) async fn bridge(&self, name: &str) -> u32 {
         self.handle.link().add(LinkBridge::new(name).build()).execute().await.unwrap();
         self.index(name).await
     }
 
-    pub(super) async fn index(&self, name: &str) -> u32 {
+    pub(crate) async fn index(&self, name: &str) -> u32 {
         let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
         links.try_next().await.unwrap().unwrap().header.index
     }
 
-    pub(super) async fn change(&self, message: LinkMessage) {
+    pub(crate) async fn change(&self, message: LinkMessage) {
         self.handle.link().set(message).execute().await.unwrap();
     }
 
-    pub(super) async fn set_alias(&self, index: u32, alias: &str) {
+    pub(crate) async fn set_alias(&self, index: u32, alias: &str) {
         let alias = LinkAttribute::IfAlias(alias.to_owned());
         self.change(LinkUnspec::new_with_index(index).append_extra_attribute(alias).build()).await;
     }
 
-    pub(super) async fn add_altname(&self, index: u32, name: &str) {
+    pub(crate) async fn add_altname(&self, index: u32, name: &str) {
         self.handle.link().property_add(index).alt_ifname(&[name]).execute().await.unwrap();
     }
 
-    pub(super) async fn add_address(&self, index: u32, ip: &str, prefix: u8) {
+    pub(crate) async fn add_address(&self, index: u32, ip: &str, prefix: u8) {
         self.handle.address().add(index, ip.parse().unwrap(), prefix).execute().await.unwrap();
     }
 
     /// Sends everything out of that link.
-    pub(super) async fn add_default_route(&self, index: u32) {
+    pub(crate) async fn add_default_route(&self, index: u32) {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).build();
         self.handle.route().add(route).execute().await.unwrap();
     }
 
-    pub(super) async fn delete_address(&self, index: u32, ip: IpAddr) {
+    pub(crate) async fn delete_address(&self, index: u32, ip: IpAddr) {
         let message = self.address(index, ip).await.unwrap();
         self.handle.address().del(message).execute().await.unwrap();
     }
 
     /// The address as the kernel shows it.
-    pub(super) async fn address(&self, index: u32, ip: IpAddr) -> Option<AddressMessage> {
+    pub(crate) async fn address(&self, index: u32, ip: IpAddr) -> Option<AddressMessage> {
         let addresses = self.handle.address().get().set_link_index_filter(index).set_address_filter(ip);
         addresses.execute().try_next().await.unwrap()
     }

@@ -1,0 +1,57 @@
+//! What comes of attaching the programs to a link.
+
+use thiserror::Error;
+
+use super::cause;
+use super::pins::PinError;
+
+/// How the programs are attached to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Where what arrives is seen first.
+    pub mode: LinkMode,
+    /// Whether TC has them by TCX, or else by filters of a clsact qdisc.
+    pub tcx: bool,
+}
+
+/// Where the kernel program meets what arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkMode {
+    /// At XDP, and at TC what gets past that.
+    Xdp {
+        /// In the driver, or else in the kernel's generic form.
+        native: bool,
+    },
+    /// At TC.
+    Tc,
+}
+
+/// Why a link has no kernel program.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// It is gone.
+    #[error("the kernel program was not attached to {link}: the link is gone")]
+    NoLink {
+        /// The link.
+        link: String,
+    },
+    /// The kernel refused.
+    #[error("the kernel program was not attached to {link} at TC {side}: {why}; the other fences remain")]
+    Refused {
+        /// The link.
+        link: String,
+        /// "ingress" or "egress".
+        side: &'static str,
+        /// What came back.
+        why: String,
+    },
+    /// What outlives the agent can't be kept.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+}
+
+impl AttachError {
+    pub(super) fn refused(link: &str, side: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Refused { link: link.to_owned(), side, why: cause::told(error) }
+    }
+}

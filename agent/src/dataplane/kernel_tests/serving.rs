@@ -1,0 +1,131 @@
+//! What is answered, and when no more.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::super::{AttachError, Counter, Dataplane, Kind, Right, State, Unavailable};
+use super::ground::{NAME, SESSION, VIP4, VIP6, after, in_lab, pinned};
+use crate::clock;
+use crate::config::Mode;
+
+#[test]
+fn the_program_answers_while_the_right_lasts_and_nobody_after_it() {
+    in_lab(async |mut lab| {
+        let (mut dataplane, _) = lab.start(Mode::Tc);
+        lab.assert_silent();
+        lab.own(&mut dataplane);
+        lab.assert_answered();
+        let mut events = dataplane.events().unwrap();
+
+        // Nobody does anything at that moment.
+        let end = after(300);
+        dataplane.right().grant(SESSION, end);
+        lab.assert_answered();
+        sleep(end.since(clock::now()) + Duration::from_millis(1)).await;
+        lab.assert_silent();
+
+        for (vip, answered, dropped) in [
+            (VIP4, Counter::AnsweredArp, Counter::DroppedArp),
+            (VIP6, Counter::AnsweredNs, Counter::DroppedNs),
+        ] {
+            let counters = dataplane.counters(vip).unwrap();
+            assert_eq!((counters.of(answered), counters.of(dropped)), (2, 1), "{vip}");
+            let event = timeout(Duration::from_secs(2), events.next()).await.unwrap().unwrap();
+            assert_eq!(
+                (event.vip, event.kind, event.link, event.mac),
+                (vip, Kind::FenceIn, lab.link.index, lab.port.mac)
+            );
+            assert!(event.at >= end && event.at <= clock::now(), "{event:?}");
+        }
+        assert!(dataplane.events().is_err());
+        let more = timeout(Duration::from_millis(50), events.next()).await;
+        assert!(more.is_err(), "{more:?}");
+    });
+}
+
+#[test]
+fn a_right_ends_at_once_and_serves_no_entry_of_another_session() {
+    in_lab(async |mut lab| {
+        let mut dataplane = lab.start_owning();
+        let right = dataplane.right();
+        right.revoke();
+        lab.assert_silent();
+
+        let until = after(60_000);
+        right.grant(SESSION + 1, until);
+        assert_eq!(dataplane.right().read(), Right { session: SESSION + 1, until });
+        lab.assert_silent();
+        for vip in [VIP4, VIP6] {
+            let entry = super::super::Entry { session: SESSION + 1, ..lab.entry(State::Owner) };
+            dataplane.set(vip, &entry).unwrap();
+        }
+        lab.assert_answered();
+
+        for vip in [VIP4, VIP6] {
+            dataplane.set(vip, &lab.entry(State::Prepared)).unwrap();
+        }
+        lab.assert_silent();
+    });
+}
+
+#[test]
+fn each_vip_keeps_its_slot_and_a_new_one_starts_from_nothing() {
+    in_lab(async |mut lab| {
+        let mut dataplane = lab.start_owning();
+        lab.assert_answered();
+        // The same end: the filter's bit is shared, and the map tells them apart.
+        let other: IpAddr = "10.9.0.15".parse().unwrap();
+        dataplane.set(other, &lab.entry(State::Owner)).unwrap();
+        assert_eq!(dataplane.counters(other).unwrap(), Default::default());
+
+        dataplane.remove(VIP4).unwrap();
+        dataplane.remove(VIP4).unwrap();
+        assert_eq!(dataplane.entries().into_keys().collect::<Vec<_>>(), [other, VIP6]);
+        assert_eq!(lab.port.ask(VIP4, Duration::from_millis(100)), None);
+        assert_eq!(lab.port.ask(other, Duration::from_secs(2)), lab.link.mac);
+
+        dataplane.set(VIP4, &lab.entry(State::Owner)).unwrap();
+        assert_eq!(dataplane.counters(VIP4).unwrap(), Default::default());
+        lab.assert_answered();
+        assert_eq!(dataplane.counters(VIP4).unwrap().of(Counter::AnsweredArp), 1);
+        assert_eq!(dataplane.counters(VIP6).unwrap().of(Counter::AnsweredNs), 2);
+        assert_eq!(dataplane.counters(other).unwrap().of(Counter::AnsweredArp), 1);
+    });
+}
+
+#[test]
+fn there_is_room_for_4096_vips_and_the_next_is_refused() {
+    in_lab(async |lab| {
+        let (mut dataplane, _) = lab.start(Mode::Tc);
+        let vip = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+        for number in 0..4096 {
+            dataplane.set(vip(number), &lab.entry(State::Owner)).unwrap();
+        }
+        let error = dataplane.set(vip(4096), &lab.entry(State::Owner)).unwrap_err().to_string();
+        assert!(error.contains("10.0.16.0") && error.contains("4096"), "{error}");
+        dataplane.remove(vip(7)).unwrap();
+        dataplane.set(vip(4096), &lab.entry(State::Owner)).unwrap();
+    });
+}
+
+#[test]
+fn what_lacks_is_named() {
+    in_lab(async |lab| {
+        let (mut dataplane, _) = lab.start(Mode::Tc);
+        let gone = crate::link::Link { index: 4_000_000, ..lab.link.clone() };
+        let error = dataplane.attach(&gone).unwrap_err();
+        assert!(matches!(error, AttachError::NoLink { .. }), "{error:?}");
+        drop(dataplane);
+
+        let before = pinned();
+        // SAFETY: only this thread's, which ends with the test.
+        let changed = unsafe { nix::libc::syscall(nix::libc::SYS_setresuid, 65534, 65534, 65534) };
+        assert_eq!(changed, 0);
+        let Err(error) = Dataplane::open(NAME, Mode::Tc) else { panic!("nobody may load programs") };
+        assert!(matches!(error, Unavailable::Denied { .. }), "{error:?}");
+        assert!(error.to_string().contains("CAP_BPF and CAP_NET_ADMIN"), "{error}");
+        drop(before);
+    });
+}
