@@ -85,7 +85,7 @@ impl Core {
             match effect {
                 Effect::Commit(request) => self.commit(request),
                 Effect::Stand(vip, stance) => self.order(Order::Stand(vip, stance)),
-                Effect::Right(until) => self.order(Order::Right(until)),
+                Effect::Right(session, until) => self.order(Order::Right(session, until)),
                 Effect::Relist => self.etcd.restart_watch(),
                 Effect::Tell(happening) => {
                     self.count(&happening);

@@ -24,7 +24,7 @@ use crate::announce::{Announcements, Announcer, Frames};
 use crate::clock;
 use crate::link::{LinkEvent, Links, OpenError, PutError, forwards_ipv6};
 use crate::observe::Counters;
-use crate::protocol::{Event, Instant, Stance};
+use crate::protocol::{Event, Instant, Revision, Stance};
 use crate::wire::Mac;
 
 /// No deadline: some other event comes first.
@@ -38,8 +38,8 @@ const STRAY_RETRY: Duration = Duration::from_secs(1);
 pub(super) enum Order {
     /// Stand so to a VIP.
     Stand(IpAddr, Stance),
-    /// The right lasts until then.
-    Right(Instant),
+    /// The right of this session lasts until then.
+    Right(Revision, Instant),
 }
 
 /// The hands and what they hold.
@@ -173,7 +173,7 @@ impl Hands {
                     place.order(stance);
                 }
             }
-            Order::Right(until) => {
+            Order::Right(_, until) => {
                 self.refresh |= until > self.right;
                 self.right = until;
             }
@@ -367,7 +367,7 @@ impl Hands {
         let links = facts.links.clone();
         self.send(News::Waits(facts.waits.clone()));
         self.told = Some(facts);
-        self.tell(Event::Facts { links, ready });
+        self.tell(Event::Facts { links, ready, bound: self.lifeline.bound() });
     }
 
     fn tell(&self, event: Event) {

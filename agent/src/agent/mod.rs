@@ -94,7 +94,6 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         name: config.node.clone(),
         machine: runtime_dir.machine().to_owned(),
         timing: config.timing,
-        bound: lifeline.bound(),
         priority: config.priority,
         vips: vips.keys().copied().collect(),
     };
@@ -145,7 +144,6 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
             started_at: clock::now(),
         },
         timing: config.timing,
-        bound: settings.bound,
         links,
         fence: Fence::Lifetime,
     }

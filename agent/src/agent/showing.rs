@@ -37,8 +37,6 @@ pub(super) struct Facts {
     pub(super) node: snapshot::Node,
     /// Its timing.
     pub(super) timing: Timing,
-    /// How long it may at worst go on answering after it sent a renewal.
-    pub(super) bound: Duration,
     /// The links of the VIPs, as the configuration names them.
     pub(super) links: BTreeMap<IpAddr, Arc<str>>,
     /// What fences the VIPs.
@@ -128,7 +126,7 @@ fn session(now: Instant, facts: &Facts, node: &Node, endpoints: &[EndpointStatus
         state,
         id,
         right_until: Some(node.right()).filter(|right| *right > Instant::ZERO),
-        bound: facts.bound,
+        bound: node.bound(),
         timing: facts.timing,
         reason,
     }

@@ -22,6 +22,9 @@ pub enum Event {
         links: BTreeMap<String, Mac>,
         /// The VIPs that could be worn now.
         ready: BTreeSet<IpAddr>,
+        /// How long this node may at worst go on answering after it sent a renewal, for any of these: what the fence in
+        /// force allows. Told before a VIP that it is for becomes ready.
+        bound: Duration,
     },
     /// The kernel confirmed how this node stands to a VIP.
     Stood(IpAddr, Stance),
@@ -49,8 +52,8 @@ pub enum Effect {
     Commit(Request),
     /// Stand so to a VIP, and confirm it with [`Event::Stood`].
     Stand(IpAddr, Stance),
-    /// The right now lasts until this instant: it moved on, or it is over at once ([`Instant::ZERO`]).
-    Right(Instant),
+    /// The right of this session now lasts until then: it moved on, or it is over at once ([`Instant::ZERO`]).
+    Right(Revision, Instant),
     /// The watch has missed something: list and watch anew.
     Relist,
     /// Worth telling a person.

@@ -51,8 +51,6 @@ pub struct Settings {
     pub machine: String,
     /// Its timing.
     pub timing: Timing,
-    /// How long it may at worst go on answering after it sent a renewal: what its slowest fence allows.
-    pub bound: Duration,
     /// Who goes first.
     pub priority: u32,
     /// The VIPs it competes for.
@@ -72,6 +70,8 @@ pub struct Node {
     peers: Peers,
     /// The machine's facts; nothing is begun before they are known.
     links: Option<BTreeMap<String, Mac>>,
+    /// How long it may at worst go on answering after it sent a renewal: what its slowest fence allows.
+    bound: Duration,
     vips: BTreeMap<IpAddr, Vip>,
     stopping: bool,
     /// How many VIPs are recorded as this node's own while its right is over.
@@ -95,6 +95,7 @@ impl Node {
             right: Instant::ZERO,
             peers: Peers::default(),
             links: None,
+            bound: Timing::LONGEST_BOUND,
             vips,
             stopping: false,
             lapsed: 0,
@@ -109,7 +110,7 @@ impl Node {
         match event {
             Event::Tick => {}
             Event::Found(vips) => self.found(&vips),
-            Event::Facts { links, ready } => self.learn(links, &ready),
+            Event::Facts { links, ready, bound } => self.learn(links, &ready, bound),
             Event::Stood(ip, stance) => {
                 if let Some(vip) = self.vips.get_mut(&ip) {
                     vip.stood = Some(stance);
@@ -141,6 +142,11 @@ impl Node {
         self.right
     }
 
+    /// How long this node may at worst go on answering after it sent a renewal.
+    pub fn bound(&self) -> Duration {
+        self.bound
+    }
+
     /// What this node knows of etcd's keys.
     pub fn view(&self) -> &View {
         &self.view
@@ -156,9 +162,10 @@ impl Node {
         }
     }
 
-    fn learn(&mut self, links: BTreeMap<String, Mac>, ready: &BTreeSet<IpAddr>) {
-        let mut news = self.links.as_ref() != Some(&links);
+    fn learn(&mut self, links: BTreeMap<String, Mac>, ready: &BTreeSet<IpAddr>, bound: Duration) {
+        let mut news = self.links.as_ref() != Some(&links) || self.bound != bound;
         self.links = Some(links);
+        self.bound = bound;
         for (ip, vip) in &mut self.vips {
             news |= vip.ready != ready.contains(ip);
             vip.ready = ready.contains(ip);

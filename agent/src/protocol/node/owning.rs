@@ -174,7 +174,7 @@ impl Node {
 
     /// Compares the records as seen, puts this node into them and renews its session.
     fn taking(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) -> Txn {
-        let holder = Holder { node: self.settings.name.clone(), session, bound: self.settings.bound };
+        let holder = Holder { node: self.settings.name.clone(), session, bound: self.bound };
         let record = Value::Record(Record { owner: Some(holder) });
         let (compare, write) = self.renewal(now, session);
         let mut txn = self.writing(vips, &record);

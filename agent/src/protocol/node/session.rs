@@ -208,7 +208,7 @@ impl Node {
         self.own.counter += 1;
         Value::Session(Session {
             machine: self.settings.machine.clone(),
-            bound: self.settings.bound,
+            bound: self.bound,
             renew: self.settings.timing.renew,
             links: self.links.clone().unwrap_or_default(),
             ready: self.vips.iter().filter(|(_, vip)| vip.ready).map(|(ip, _)| *ip).collect(),
@@ -262,7 +262,7 @@ impl Node {
             vip.pending = false;
             vip.leaving = false;
         }
-        self.effects.push(Effect::Right(Instant::ZERO));
+        self.effects.push(Effect::Right(session, Instant::ZERO));
         self.tell(Happening::SessionLost(session));
     }
 
@@ -306,19 +306,19 @@ impl Node {
             (Standing::Live(session), Purpose::Renew | Purpose::Claim | Purpose::TakeOver, _)
                 if request.session == Some(session) =>
             {
-                self.renewal_answered(now, request.purpose, sent, answer);
+                self.renewal_answered(now, session, request.purpose, sent, answer);
             }
             _ => {}
         }
     }
 
-    fn renewal_answered(&mut self, now: Instant, purpose: Purpose, sent: Instant, answer: &Answer) {
+    fn renewal_answered(&mut self, now: Instant, session: Revision, purpose: Purpose, sent: Instant, answer: &Answer) {
         if purpose == Purpose::Renew {
             self.own.in_flight = self.own.in_flight.saturating_sub(1);
         }
         match answer {
             Answer::Done(_) => {
-                self.extend_right(sent);
+                self.extend_right(session, sent);
                 let acks = self.own.acks.get_or_insert(Acks { from: now, last: now });
                 acks.last = now;
             }
@@ -333,15 +333,15 @@ impl Node {
         self.own.decided = true;
         self.own.in_flight = 0;
         self.own.acks = Some(Acks { from: now, last: now });
-        self.extend_right(sent);
+        self.extend_right(session, sent);
     }
 
     /// The right counts from before the acknowledged request was sent (I3), and never moves back.
-    fn extend_right(&mut self, sent: Instant) {
+    fn extend_right(&mut self, session: Revision, sent: Instant) {
         let right = sent + self.settings.timing.right;
         if right > self.right {
             self.right = right;
-            self.effects.push(Effect::Right(right));
+            self.effects.push(Effect::Right(session, right));
         }
     }
 
@@ -363,7 +363,7 @@ impl Node {
                 continue;
             }
             // A record with a smaller bound would have others wait too short once the session is gone.
-            let outgrown = matches!(&vip.held, Held::By(holder) if holder.bound < self.settings.bound);
+            let outgrown = matches!(&vip.held, Held::By(holder) if holder.bound < self.bound);
             vip.doubtful = vip.is_off() || outgrown;
             resumed.push(Happening::BecameOwner { vip: *ip, epoch: vip.epoch, how: How::Resumed });
         }

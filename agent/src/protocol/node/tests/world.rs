@@ -48,7 +48,6 @@ pub(super) fn settings(name: &str, vips: &[IpAddr]) -> Settings {
         name: name.parse().unwrap(),
         machine: format!("machine-of-{name}"),
         timing: Timing::DEFAULT,
-        bound: Timing::DEFAULT.right,
         priority: 100,
         vips: vips.iter().copied().collect(),
     }
@@ -101,7 +100,7 @@ impl World {
 
     pub(super) fn ready(&mut self, at: usize, ready: BTreeSet<IpAddr>) {
         let links = BTreeMap::new();
-        self.give(at, Event::Facts { links, ready });
+        self.give(at, Event::Facts { links, ready, bound: Timing::DEFAULT.right });
     }
 
     pub(super) fn relist(&mut self, at: usize) {
@@ -136,7 +135,7 @@ impl World {
                     self.inbox.push_back((at, Event::Stood(ip, stance)));
                 }
             }
-            Effect::Right(_) => {}
+            Effect::Right(..) => {}
             Effect::Relist => {
                 let (revision, list) = (self.store.revision, self.store.list());
                 self.inbox.push_back((at, Event::Listed(revision, list)));
