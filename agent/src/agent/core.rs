@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
-use super::hands::Order;
+use super::channel::{News, Order};
 use super::showing::Showing;
 use super::story;
 use crate::clock;
@@ -18,15 +18,6 @@ use crate::etcd::{Etcd, StoreEvent};
 use crate::observe::Counters;
 use crate::protocol::node::{Happening, How, Purpose, Request};
 use crate::protocol::{Effect, Event, Instant, Node};
-
-/// What reaches the core loop from the agent's other parts.
-#[derive(Debug)]
-pub(super) enum News {
-    /// An event for the protocol.
-    Event(Event),
-    /// What each VIP waits for that cannot be worn now.
-    Waits(Vec<(std::net::IpAddr, Arc<str>)>),
-}
 
 /// The core loop and what it drives.
 pub(super) struct Core {

@@ -17,14 +17,14 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
-use super::core::News;
+use super::channel::{News, Order};
 use super::lifetime::Lifeline;
 use super::place::Place;
 use crate::announce::{Announcements, Announcer, Frames};
 use crate::clock;
 use crate::link::{LinkEvent, Links, OpenError, PutError, forwards_ipv6};
 use crate::observe::Counters;
-use crate::protocol::{Event, Instant, Revision, Stance};
+use crate::protocol::{Event, Instant, Stance};
 use crate::wire::Mac;
 
 /// No deadline: some other event comes first.
@@ -32,15 +32,6 @@ const NEVER: Instant = Instant::from_boot(Duration::MAX);
 
 /// How often the removal of what an earlier agent left is tried.
 const STRAY_RETRY: Duration = Duration::from_secs(1);
-
-/// What the core wants of the hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Stand so to a VIP.
-    Stand(IpAddr, Stance),
-    /// The right of this session lasts until then.
-    Right(Revision, Instant),
-}
 
 /// The hands and what they hold.
 pub(super) struct Hands {

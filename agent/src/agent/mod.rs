@@ -9,6 +9,7 @@
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
 //! agent resumes the session.
 
+mod channel;
 mod core;
 mod hands;
 mod lifetime;
@@ -29,7 +30,8 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use self::core::{Core, News};
+use self::channel::{News, Order};
+use self::core::Core;
 use self::hands::Hands;
 use self::lifetime::Lifeline;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
@@ -173,7 +175,7 @@ fn current_thread() -> io::Result<Runtime> {
 
 /// Starts the hands' thread; comes back once the links are open.
 fn start_hands(
-    orders: mpsc::UnboundedReceiver<hands::Order>,
+    orders: mpsc::UnboundedReceiver<Order>,
     open: impl FnOnce() -> Result<Hands, OpenError> + Send + 'static,
 ) -> Result<(), RunError> {
     let runtime = current_thread()?;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tokio::time::{interval, sleep};
 
 use super::RunError;
-use super::core::News;
+use super::channel::News;
 use crate::observe::{Feed, health, http, listen, serve};
 use crate::protocol::Event;
 

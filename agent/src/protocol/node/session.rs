@@ -312,7 +312,14 @@ impl Node {
         }
     }
 
-    fn renewal_answered(&mut self, now: Instant, session: Revision, purpose: Purpose, sent: Instant, answer: &Answer) {
+    fn renewal_answered(
+        &mut self,
+        now: Instant,
+        session: Revision,
+        purpose: Purpose,
+        sent: Instant,
+        answer: &Answer,
+    ) {
         if purpose == Purpose::Renew {
             self.own.in_flight = self.own.in_flight.saturating_sub(1);
         }

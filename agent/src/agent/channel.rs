@@ -1,0 +1,24 @@
+//! What the agent's threads say to each other.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::protocol::{Event, Instant, Revision, Stance};
+
+/// What the core wants of the hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Stand so to a VIP.
+    Stand(IpAddr, Stance),
+    /// The right of this session lasts until then.
+    Right(Revision, Instant),
+}
+
+/// What reaches the core from the other threads.
+#[derive(Debug)]
+pub(super) enum News {
+    /// An event for the protocol.
+    Event(Event),
+    /// What each VIP waits for that cannot be worn now.
+    Waits(Vec<(IpAddr, Arc<str>)>),
+}
