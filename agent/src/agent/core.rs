@@ -50,29 +50,35 @@ impl Core {
         loop {
             let now = clock::now();
             let wait = self.node.deadline().since(now).min(LONGEST_WAIT).min(self.showing.due_in(now));
-            let event = tokio::select! {
+            let mut events = Vec::new();
+            tokio::select! {
                 biased;
                 news = inbox.recv() => match news {
-                    Some(news) => self.translate(news),
+                    Some(news) => events.extend(self.translate(news)),
                     None => return,
                 },
-                Some(news) = store.recv() => self.translate_store(news),
-                () = sleep(wait) => Some(Event::Tick),
-            };
+                Some(news) = store.recv() => events.extend(self.translate_store(news)),
+                () = sleep(wait) => events.push(Event::Tick),
+            }
+            // What has come in meanwhile is answered together: many VIPs at once cost etcd a few transactions.
+            while let Ok(news) = inbox.try_recv() {
+                events.extend(self.translate(news));
+            }
+            while let Ok(news) = store.try_recv() {
+                events.extend(self.translate_store(news));
+            }
             let now = clock::now();
-            if let Some(event) = event
-                && self.step(now, event)
-            {
+            if !events.is_empty() && self.step(now, events) {
                 return;
             }
             self.showing.show(now, &self.node, &self.etcd);
         }
     }
 
-    /// Feeds one event; says whether the node has ended.
-    fn step(&mut self, now: Instant, event: Event) -> bool {
+    /// Feeds events; says whether the node has ended.
+    fn step(&mut self, now: Instant, events: Vec<Event>) -> bool {
         let mut ended = false;
-        for effect in self.node.handle(now, event) {
+        for effect in self.node.handle_all(now, events) {
             match effect {
                 Effect::Commit(request) => self.commit(request),
                 Effect::Stand(vip, stance) => self.order(Order::Stand(vip, stance)),

@@ -98,6 +98,22 @@ fn a_thawed_owner_finds_its_session_gone_and_stands_by() {
 }
 
 #[test]
+fn what_is_given_up_together_is_released_together() {
+    let mut world = World::new();
+    let ips: Vec<IpAddr> = (1..=5).map(ip).collect();
+    let a = world.start(settings("a", &ips), &[]);
+    world.hosts[a].confirms = false;
+    world.give(a, Event::Stop);
+    let off: Vec<_> = ips.iter().map(|ip| Event::Stood(*ip, Stance::Off)).collect();
+    let effects = world.hosts[a].node.handle_all(world.now, off);
+    let released = |effect: &Effect| match effect {
+        Effect::Commit(request) if request.purpose == Purpose::Release => Some(request.txn.writes.len()),
+        _ => None,
+    };
+    assert_eq!(effects.iter().filter_map(released).collect::<Vec<_>>(), [ips.len()]);
+}
+
+#[test]
 fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
     let (mut world, a, b) = two();
     world.pass(ms(1_000));
