@@ -243,7 +243,7 @@ impl Counters {
 }
 
 /// What the program tells the agent about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Kind {
     /// Another MAC claims a VIP this node owns.

@@ -52,7 +52,6 @@ use self::table::Table;
 pub use self::table::{Entry, EntryError, Found};
 use self::tc::{Side, TcFailure};
 pub use self::unavailable::Unavailable;
-use self::xdp::XdpFailure;
 use crate::config::Mode;
 use crate::link::Link;
 
@@ -83,7 +82,9 @@ impl Dataplane {
         let pins = Pins::open(bpffs::mounted().map_err(Unavailable::Bpffs)?, name)?;
         let adopted = maps::adoptable(&pins)?;
         for stale in pins.stale()? {
-            tracing::warn!("what is pinned at {stale} is damaged, or of another version or network namespace: made anew");
+            tracing::warn!(
+                "what is pinned at {stale} is damaged, or of another version or network namespace: made anew"
+            );
         }
         let opened = Self::load(pins, mode)?;
         if adopted {
@@ -101,6 +102,11 @@ impl Dataplane {
         }
         let pins = Pins::open(Path::new(bpffs::ROOT), name)?;
         retain_links(&pins, &[]).and(pins.remove())
+    }
+
+    /// Whether an earlier agent left anything pinned under that name.
+    pub fn is_pinned(name: &str) -> bool {
+        bpffs::is_mounted().unwrap_or(false) && Pins::is_there(Path::new(bpffs::ROOT), name)
     }
 
     fn load(pins: Pins, mode: Mode) -> Result<Self, Unavailable> {

@@ -52,6 +52,11 @@ impl Pins {
         Ok(Self { outer, inner })
     }
 
+    /// Whether anything is there for agents of that name.
+    pub(super) fn is_there(bpffs: &Path, name: &str) -> bool {
+        bpffs.join(file_name(name)).symlink_metadata().is_ok()
+    }
+
     /// What is there beside ours.
     pub(super) fn stale(&self) -> Result<Vec<StalePins>, PinError> {
         let others = entries(&self.outer)?.into_iter().filter(|path| *path != self.inner);

@@ -58,7 +58,7 @@ impl Page<'_> {
     fn agent(&mut self, snapshot: &Snapshot, feed: &Feed) -> fmt::Result {
         self.info("build", "The agent", &[("version", snapshot.node.agent_version)])?;
         let node = &snapshot.node;
-        let fence = match node.mode {
+        let fence = match snapshot.mode() {
             Fence::Lifetime => "lifetime",
             Fence::Kernel => "kernel",
         };

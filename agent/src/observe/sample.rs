@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::protocol::{Instant, Stance, Timing};
 
-use super::snapshot::{Endpoint, Etcd, Node, Peer, Session, Snapshot, Vip};
+use super::snapshot::{Endpoint, Etcd, Link, Node, Peer, Session, Snapshot, Vip};
 use super::status::{Fence, SessionState, Status};
 
 /// When the tests look.
@@ -23,7 +23,6 @@ pub(super) fn snapshot() -> Snapshot {
             cluster: "default".into(),
             machine: "4c4c4544-0042".into(),
             agent_version: "0.1.0",
-            mode: Fence::Lifetime,
             started_at: ago(11_520_000),
         },
         etcd: Etcd {
@@ -52,16 +51,18 @@ pub(super) fn snapshot() -> Snapshot {
             timing: Timing::DEFAULT,
             reason: None,
         },
+        links: vec![Link { link: "enp0s2".into(), mode: None }],
         vips: vec![
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Owner { epoch: 5310 },
+                stance: Stance::Owner { epoch: 5310, bound: Duration::from_millis(2500) },
                 owner: Some("cp-1".parse().unwrap()),
                 epoch: 5310,
                 ready: true,
                 waits_for: None,
                 fence: Fence::Lifetime,
+                counters: None,
                 since: ago(182_000),
             },
             Vip {
@@ -73,6 +74,7 @@ pub(super) fn snapshot() -> Snapshot {
                 ready: true,
                 waits_for: None,
                 fence: Fence::Lifetime,
+                counters: None,
                 since: ago(90_061_000),
             },
             Vip {
@@ -84,6 +86,7 @@ pub(super) fn snapshot() -> Snapshot {
                 ready: false,
                 waits_for: Some("link enp0s9 does not exist".into()),
                 fence: Fence::Lifetime,
+                counters: None,
                 since: ago(4_200),
             },
         ],

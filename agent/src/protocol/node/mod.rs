@@ -289,9 +289,9 @@ impl Node {
         let (mut worn, mut lapsed) = (0, 0);
         for (ip, vip) in &mut self.vips {
             let name = &self.settings.name;
-            lapsed += usize::from(entitled.is_none() && vip.epoch_owned(name, live).is_some());
-            let due = match vip.epoch_owned(name, entitled) {
-                Some(epoch) => Stance::Owner { epoch },
+            lapsed += usize::from(entitled.is_none() && vip.worn_under(name, live).is_some());
+            let due = match vip.worn_under(name, entitled) {
+                Some(stance) => stance,
                 // A predecessor's address stands under its own lifetime until it is decided whose it is.
                 None if self.own.undecided() => continue,
                 None => Stance::Off,
