@@ -5,6 +5,7 @@
 mod access;
 mod crash;
 mod etcd_trouble;
+mod fence;
 mod garbage;
 mod life;
 mod link_trouble;
