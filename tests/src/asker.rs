@@ -34,15 +34,15 @@ pub struct Asked {
 /// Where nobody waits for the answers: the tap sees them.
 const ASKING_PORT: u16 = 7778;
 
-/// How often it asks.
-const EVERY: Duration = Duration::from_millis(2);
-
 /// How long the last answer may take, on a busy machine.
 const LAST_ANSWER: Duration = Duration::from_millis(500);
 
 impl Asker {
-    /// Starts asking from `host`, which believes the VIPs to be at `mac` and never learns better.
-    pub fn start(host: &Host, link: &str, vips: &[IpAddr], mac: Mac) -> Self {
+    /// How often it asks, unless that matters.
+    pub const INTERVAL: Duration = Duration::from_millis(2);
+
+    /// Starts asking from `host`, with a pause after each round, which believes the VIPs to be at `mac` and never learns better.
+    pub fn start(host: &Host, link: &str, vips: &[IpAddr], mac: Mac, pause: Duration) -> Self {
         let from = host.port(link).mac();
         let own = host.addresses(link).into_iter().map(|net| net.addr());
         let own: Vec<IpAddr> = own.filter(|ip| !is_link_local(*ip)).collect();
@@ -53,7 +53,7 @@ impl Asker {
         let frames: Vec<Form> = frames.collect();
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, link) = (Arc::clone(&stop), link.to_owned());
-        let thread = host.on_thread(move || ask(&stopped, &link, &frames, from));
+        let thread = host.on_thread(move || ask(&stopped, &link, &frames, from, pause));
         Self { stop, thread: Some(thread) }
     }
 
@@ -81,14 +81,14 @@ impl Drop for Asker {
 /// A frame, and whether one answer to the asker's own MAC is due to it.
 type Form = (Vec<u8>, bool);
 
-fn ask(stop: &AtomicBool, link: &str, frames: &[Form], own: Mac) -> Asked {
+fn ask(stop: &AtomicBool, link: &str, frames: &[Form], own: Mac, pause: Duration) -> Asked {
     let opened = RawSender::open(link).and_then(|sender| Ok((sender, PacketSocket::open()?)));
     let (sender, mut ear) = opened.unwrap_or_else(|errno| panic!("cannot ask on {link}: {errno}"));
     let round = || {
         // A full queue is no reason to stop asking, and no question.
         let sent = frames.iter().filter(|(frame, _)| sender.send(frame).is_ok());
         let questions = sent.filter(|(_, is_question)| *is_question).count();
-        sleep(EVERY);
+        sleep(pause);
         questions as u64
     };
     // A cable that has just been put in may lose what comes first.
@@ -105,7 +105,7 @@ fn ask(stop: &AtomicBool, link: &str, frames: &[Form], own: Mac) -> Asked {
     let end = now() + LAST_ANSWER;
     while asked.answers < asked.questions && now() < end {
         asked.answers += answers(&mut ear, own);
-        sleep(EVERY);
+        sleep(pause);
     }
     asked
 }

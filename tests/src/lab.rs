@@ -114,8 +114,13 @@ impl Lab {
 
     /// Adds a host on the public switch only that asks for the VIPs all the time, and believes them to be at `mac`.
     pub fn asker(&self, vips: &[IpAddr], mac: Mac) -> Asker {
+        self.asker_every(Asker::INTERVAL, vips, mac)
+    }
+
+    /// Like [`Self::asker`], with another pause.
+    pub fn asker_every(&self, pause: Duration, vips: &[IpAddr], mac: Mac) -> Asker {
         let name = format!("asker-{}", self.numbers.load(Ordering::Relaxed));
-        Asker::start(&self.add(&name, true, false), PUBLIC_LINK, vips, mac)
+        Asker::start(&self.add(&name, true, false), PUBLIC_LINK, vips, mac, pause)
     }
 
     /// Starts an etcd cluster of so many members, on hosts of their own on the private switch.

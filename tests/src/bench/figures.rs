@@ -24,11 +24,11 @@ pub(super) const PLANNED_STOP: Figure =
     figure("planned_stop_gap", "planned stop: longest client gap", "ms", 20.0);
 
 /// The same when its machine dies.
-pub(super) const CRASH: Figure = Figure {
-    note: "without the kernel program a standby waits 2.71 s: what the address's lifetime, in whole seconds, allows \
-           the dead to answer",
-    ..figure("crash_gap", "crash, default timing: longest client gap", "s", 2.5)
-};
+pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 2.5);
+
+/// How long after the end of its right a frozen owner still acts, asked all the time.
+pub(super) const SILENCE: Figure =
+    figure("silence_after_right", "frozen owner: end of right to silence on the wire", "ms", 1.0);
 
 /// What is lost while a killed agent's successor resumes.
 pub(super) const RESUME: Figure =

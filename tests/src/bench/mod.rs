@@ -16,6 +16,7 @@ mod report;
 mod resume;
 mod series;
 mod settle;
+mod silence;
 mod vips;
 
 use std::fs;
@@ -35,9 +36,10 @@ struct Bench {
     measure: fn(usize) -> Vec<Series>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench { name: "planned-stop", measure: planned_stop::measure },
     Bench { name: "crash", measure: crash::measure },
+    Bench { name: "silence", measure: silence::measure },
     Bench { name: "resume", measure: resume::measure },
     Bench { name: "cold-start", measure: cold_start::measure },
     Bench { name: "planned-stop-of-many", measure: planned_stop_of_many::measure },
