@@ -170,7 +170,8 @@ fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
         ready: look.ready,
         waits_for: seen.waits.get(&look.ip).cloned(),
         fence: if fenced { Fence::Kernel } else { Fence::Lifetime },
-        counters: seen.counts.get(&look.ip).copied(),
+        // Where nothing was counted yet the counts are there, and zero.
+        counters: seen.counts.get(&look.ip).copied().or(fenced.then(Counters::default)),
         since: look.since,
     }
 }

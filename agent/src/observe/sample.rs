@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::dataplane::{Counters, LinkMode};
 use crate::protocol::{Instant, Stance, Timing};
 
 use super::snapshot::{Endpoint, Etcd, Link, Node, Peer, Session, Snapshot, Vip};
@@ -47,22 +48,22 @@ pub(super) fn snapshot() -> Snapshot {
             state: SessionState::Live,
             id: Some(1234),
             right_until: Some(NOW + Duration::from_millis(812)),
-            bound: Duration::from_millis(2500),
+            bound: Duration::from_secs(1),
             timing: Timing::DEFAULT,
             reason: None,
         },
-        links: vec![Link { link: "enp0s2".into(), mode: None }],
+        links: vec![Link { link: "enp0s2".into(), mode: Some(LinkMode::Tc) }],
         vips: vec![
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Owner { epoch: 5310, bound: Duration::from_millis(2500) },
+                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1) },
                 owner: Some("cp-1".parse().unwrap()),
                 epoch: 5310,
                 ready: true,
                 waits_for: None,
-                fence: Fence::Lifetime,
-                counters: None,
+                fence: Fence::Kernel,
+                counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1])),
                 since: ago(182_000),
             },
             Vip {
@@ -73,8 +74,8 @@ pub(super) fn snapshot() -> Snapshot {
                 epoch: 5311,
                 ready: true,
                 waits_for: None,
-                fence: Fence::Lifetime,
-                counters: None,
+                fence: Fence::Kernel,
+                counters: Some(Counters::default()),
                 since: ago(90_061_000),
             },
             Vip {

@@ -112,7 +112,7 @@ pub struct Vip {
     pub waits_for: Option<Arc<str>>,
     /// What makes it unanswered on this node when the right is over.
     pub fence: Fence,
-    /// What the kernel program counted of it, if it knows it.
+    /// What the kernel program counted of it, if there is one.
     pub counters: Option<Counters>,
     /// When its stance or its owner last changed.
     pub since: Instant,
@@ -183,6 +183,7 @@ impl Snapshot {
                 },
                 reason: self.session.reason.as_deref().map(str::to_owned),
             },
+            links: self.links.iter().map(Link::status).collect(),
             vips: self.vips.iter().map(|vip| vip.status(now, right_left_ms)).collect(),
             peers: self.peers.iter().map(|peer| peer.status(now)).collect(),
         }
@@ -201,6 +202,12 @@ impl Endpoint {
     }
 }
 
+impl Link {
+    fn status(&self) -> status::Link {
+        status::Link { link: self.link.to_string(), mode: self.mode.into() }
+    }
+}
+
 impl Vip {
     fn status(&self, now: Instant, right_left_ms: u64) -> status::Vip {
         let stance = status::Stance::from(self.stance);
@@ -214,6 +221,7 @@ impl Vip {
             ready: self.ready,
             waits_for: self.waits_for.as_deref().map(str::to_owned),
             fence: self.fence,
+            kernel: self.counters.map(Into::into),
             since_ms: whole_ms(now.since(self.since)),
         }
     }

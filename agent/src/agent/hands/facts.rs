@@ -56,13 +56,15 @@ impl Hands {
         self.tell(Event::Facts { links, ready, bound });
     }
 
-    /// Tells the core what the kernel program counted.
+    /// Tells the core what the kernel program counted: every so often while it counts, and once more when that is over.
     pub(super) fn tell_counts(&mut self, now: Instant) {
-        if now < self.count_at {
+        let counts = self.fence.counts();
+        let begins = counts && self.count_at == NEVER;
+        if now < self.count_at && !begins {
             return;
         }
-        let counts = self.fence.counters();
-        self.count_at = if counts.is_empty() { NEVER } else { now + COUNT_EVERY };
-        self.send(News::Counts(counts));
+        let counted = self.fence.counters();
+        self.send(News::Counts(counted));
+        self.count_at = if counts { now + COUNT_EVERY } else { NEVER };
     }
 }

@@ -1,8 +1,11 @@
 //! The kernel program, as the hands use it: which links it fences, and what it is told of each VIP.
 
+mod tally;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use self::tally::Tally;
 use crate::config::Mode;
 use crate::dataplane::{
     Attached, Counters, Dataplane, Entry, EntryError, Events, LinkMode, PinError, RightCell,
@@ -18,6 +21,7 @@ struct Kernel {
     links: BTreeMap<u32, Option<Attached>>,
     /// What it was told; nothing of an entry that an earlier agent left.
     entries: BTreeMap<IpAddr, Option<Entry>>,
+    tally: Tally,
 }
 
 impl Fence {
@@ -29,7 +33,7 @@ impl Fence {
         match Dataplane::open(name, mode) {
             Ok(dataplane) => {
                 let entries = dataplane.entries().into_keys().map(|vip| (vip, None)).collect();
-                Self(Some(Kernel { dataplane, links: BTreeMap::new(), entries }))
+                Self(Some(Kernel { dataplane, links: BTreeMap::new(), entries, tally: Tally::default() }))
             }
             Err(error) => {
                 tracing::error!(
@@ -115,21 +119,39 @@ impl Fence {
     pub(super) fn leave(&mut self, vip: IpAddr) -> Result<(), EntryError> {
         let Some(kernel) = &mut self.0 else { return Ok(()) };
         if kernel.entries.contains_key(&vip) {
+            kernel.count(vip);
             kernel.dataplane.remove(vip)?;
             kernel.entries.remove(&vip);
+            kernel.tally.ended(vip);
         }
         Ok(())
     }
 
-    /// What the program counted of each VIP that it knows.
-    pub(super) fn counters(&self) -> BTreeMap<IpAddr, Counters> {
-        let Some(kernel) = &self.0 else { return BTreeMap::new() };
-        let counted = |vip: &IpAddr| Some((*vip, kernel.dataplane.counters(*vip).ok()?));
-        kernel.entries.keys().filter_map(counted).collect()
+    /// Whether the program knows any VIP, and so may be counting.
+    pub(super) fn counts(&self) -> bool {
+        self.0.as_ref().is_some_and(|kernel| !kernel.entries.is_empty())
+    }
+
+    /// What the program counted of each VIP that it knows or knew; no count ever goes backwards.
+    pub(super) fn counters(&mut self) -> BTreeMap<IpAddr, Counters> {
+        let Some(kernel) = &mut self.0 else { return BTreeMap::new() };
+        for vip in kernel.entries.keys().copied().collect::<Vec<_>>() {
+            kernel.count(vip);
+        }
+        kernel.tally.totals()
     }
 
     /// Takes the program off all links, and everything that was to outlive the agent away.
     pub(super) fn close(self) -> Result<(), PinError> {
         self.0.map_or(Ok(()), |kernel| kernel.dataplane.close())
+    }
+}
+
+impl Kernel {
+    /// Reads what was counted of a VIP. What can't be read now is read the next time.
+    fn count(&mut self, vip: IpAddr) {
+        if let Ok(counters) = self.dataplane.counters(vip) {
+            self.tally.read(vip, counters);
+        }
     }
 }
