@@ -12,5 +12,7 @@ mod life;
 mod link_trouble;
 mod many;
 mod planned;
+mod relayed;
 mod seen;
+mod slow_etcd;
 mod witness;

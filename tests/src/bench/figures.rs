@@ -34,6 +34,10 @@ pub(super) const SILENCE: Figure =
 pub(super) const RESUME: Figure =
     figure("resume_lost", "resume within the right: lost probes", "probes", 0.0);
 
+/// How long the client goes without an answer when somebody takes the address off.
+pub(super) const REMOVED_BY_HAND: Figure =
+    figure("removed_by_hand_gap", "address removed by hand: longest client gap", "ms", 100.0);
+
 /// How long it takes from the start of the first agent until every VIP has been announced.
 pub(super) const COLD_START: Figure =
     figure("cold_start", "256 VIPs: cold start to last announcement", "s", 2.0);

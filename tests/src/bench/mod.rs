@@ -12,6 +12,7 @@ mod machine;
 mod options;
 mod planned_stop;
 mod planned_stop_of_many;
+mod removed_by_hand;
 mod report;
 mod resume;
 mod series;
@@ -41,6 +42,7 @@ const BENCHES: [Bench; 8] = [
     Bench { name: "crash", measure: crash::measure },
     Bench { name: "silence", measure: silence::measure },
     Bench { name: "resume", measure: resume::measure },
+    Bench { name: "removed-by-hand", measure: removed_by_hand::measure },
     Bench { name: "cold-start", measure: cold_start::measure },
     Bench { name: "planned-stop-of-many", measure: planned_stop_of_many::measure },
     Bench { name: "idle", measure: idle::measure },
