@@ -37,7 +37,7 @@ struct Bench {
     measure: fn(usize) -> Vec<Series>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench { name: "planned-stop", measure: planned_stop::measure },
     Bench { name: "crash", measure: crash::measure },
     Bench { name: "silence", measure: silence::measure },

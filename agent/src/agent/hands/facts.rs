@@ -32,7 +32,7 @@ impl Hands {
             if let Ok(link) = &found {
                 let mode = self.fence.mode(link.index);
                 facts.modes.insert(Arc::clone(&place.link), mode);
-                if mode.is_none() {
+                if !self.fence.is_whole(link.index) {
                     facts.bound = self.lifeline.bound();
                 }
                 if let Some(mac) = link.mac {

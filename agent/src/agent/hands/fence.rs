@@ -94,9 +94,15 @@ impl Fence {
         self.0.as_ref()?.links.get(&index).copied().flatten().map(|attached| attached.mode)
     }
 
-    /// Whether the program fences a link.
+    /// Whether the program is on a link.
     pub(super) fn covers(&self, index: u32) -> bool {
         self.mode(index).is_some()
+    }
+
+    /// Whether the program makes VIPs on a link unanswered by the end of the right, in all that arrives and leaves.
+    pub(super) fn is_whole(&self, index: u32) -> bool {
+        let attached = self.0.as_ref().and_then(|kernel| kernel.links.get(&index).copied().flatten());
+        attached.is_some_and(|attached| !attached.blind)
     }
 
     /// Stands to a VIP, for every frame from now on; costs nothing where it stands so already.

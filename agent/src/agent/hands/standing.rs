@@ -67,7 +67,7 @@ impl Hands {
             }
             // An acknowledgement that came late leaves the address no full lifetime within the bound (I2), and a record
             // that promises a faster fence than there is leaves it none.
-            let fenced = self.fence.covers(guarded.index);
+            let fenced = self.fence.is_whole(guarded.index);
             if !fenced && !(bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right)) {
                 place.kept_off(now, self.span);
                 continue;
@@ -104,7 +104,7 @@ impl Hands {
         let news = place.stands_on != Some(guarded.index) || place.stood.is_none();
         place.placed(guarded.index);
         // The request may have waited in the kernel: a lifetime that began too late would end too late (I2).
-        if !self.fence.covers(guarded.index) && !self.lifeline.allows(clock::now(), self.right) {
+        if !self.fence.is_whole(guarded.index) && !self.lifeline.allows(clock::now(), self.right) {
             match self.links.remove(guarded.index, ip) {
                 Ok(()) => place.cleared(),
                 Err(error) => place.failed(now, &error),
