@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::{now, wait_for};
+use crate::etcd::Relay;
 use crate::probe::Probes;
 use crate::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
 use mantle::protocol::Instant;
@@ -115,6 +116,15 @@ impl Stage {
         let agent = self.lab.agent(&host, config);
         self.nodes.push(Node { host, agent });
         self.nodes.len() - 1
+    }
+
+    /// Adds a node that comes to etcd's first member by a relay of its own, and starts its agent.
+    pub fn add_behind_relay(&mut self, name: &str) -> (usize, Relay) {
+        let host = self.lab.host(name);
+        let member = self.etcd.endpoints().remove(0);
+        let relay = Relay::start(&host, &member);
+        let config = self.config().replace(&member, &relay.endpoint());
+        (self.add_host(host, &config), relay)
     }
 
     /// The config of every node.

@@ -10,5 +10,6 @@ mod life;
 mod link_trouble;
 mod many;
 mod planned;
+mod relayed;
 mod seen;
 mod witness;
