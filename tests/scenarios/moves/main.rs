@@ -12,4 +12,5 @@ mod many;
 mod planned;
 mod relayed;
 mod seen;
+mod slow_etcd;
 mod witness;

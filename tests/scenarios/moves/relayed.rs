@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::witness::{gap_since, lost_since, owners, watch_for};
 
 /// A node of each name behind a relay of its own; the first is owner, and all are live.
-fn behind_relays(name: &str, nodes: &[&str], settings: &str) -> (Stage, Vec<Relay>) {
+pub(crate) fn behind_relays(name: &str, nodes: &[&str], settings: &str) -> (Stage, Vec<Relay>) {
     let mut stage = Stage::empty(name, &Setting { settings, ..Setting::default() });
     let mut relays = Vec::new();
     for node in nodes {
