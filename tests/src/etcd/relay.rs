@@ -74,7 +74,6 @@ impl Relay {
     }
 
     /// Where it listens, for the config of the agent on its host.
-    #[expect(clippy::unused_self, reason = "there is such an endpoint only where there is a relay")]
     pub fn endpoint(&self) -> String {
         format!("http://{}:{PORT}", Ipv4Addr::LOCALHOST)
     }
