@@ -132,15 +132,7 @@ impl Port {
     /// one a veth loses what its other end sends back from XDP.
     pub fn carry_xdp(&self) {
         let name = self.name.clone();
-        let program = self.switch.namespace().run(move || {
-            let mut ebpf =
-                Ebpf::load(PASSES).unwrap_or_else(|error| panic!("cannot load a program: {error}"));
-            let program = ebpf.program_mut("empty_xdp").and_then(|program| program.try_into().ok());
-            let program: &mut Xdp = program.expect("the committed object has it");
-            let attached = program.load().and_then(|()| program.attach(&name, XdpMode::Driver));
-            attached.unwrap_or_else(|error| panic!("cannot attach an XDP program to {name}: {error}"));
-            ebpf
-        });
+        let program = self.switch.namespace().run(move || pass_by_xdp(&name));
         self.switch.0.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
     }
 
@@ -152,5 +144,47 @@ impl Port {
     /// The MAC of the host's end.
     pub fn mac(&self) -> Mac {
         self.mac
+    }
+}
+
+/// Attaches a program at XDP that lets everything pass, for as long as what this gives lives.
+fn pass_by_xdp(link: &str) -> Ebpf {
+    let mut ebpf = Ebpf::load(PASSES).unwrap_or_else(|error| panic!("cannot load a program: {error}"));
+    let program = ebpf.program_mut("empty_xdp").and_then(|program| program.try_into().ok());
+    let program: &mut Xdp = program.expect("the committed object has it");
+    let attached = program.load().and_then(|()| program.attach(link, XdpMode::Driver));
+    attached.unwrap_or_else(|error| panic!("cannot attach an XDP program to {link}: {error}"));
+    ebpf
+}
+
+/// A cable between two hosts, with no switch in between and nobody who listens.
+#[derive(Debug)]
+pub struct Cable {
+    near: Host,
+    link: String,
+}
+
+impl Cable {
+    /// Connects two hosts; both ends get that name, and are up.
+    pub fn between(near: &Host, far: &Host, link: &str) -> Self {
+        let network = far.network();
+        let network = File::open(&network).unwrap_or_else(|error| {
+            panic!("cannot open the network namespace {}: {error}", network.display())
+        });
+        let name = link.to_owned();
+        near.run(move || {
+            netlink::add_veth(&name, "far");
+            netlink::move_link("far", network.as_fd(), &name);
+        });
+        near.set_link(link, true);
+        far.set_link(link, true);
+        Self { near: near.clone(), link: link.to_owned() }
+    }
+
+    /// Has the near end carry an XDP program that lets everything pass, for good.
+    pub fn carry_xdp(&self) {
+        let link = self.link.clone();
+        // The link ends with the host, and with it the program.
+        self.near.run(move || std::mem::forget(pass_by_xdp(&link)));
     }
 }
