@@ -323,6 +323,9 @@ fn what_is_not_surely_ours_is_passed_in_every_row() {
         ("a tag in the frame", tagged(udp_to(VIP4.into()))),
         ("a provider's tag", with(tagged(udp_to(VIP6.into())), 12, &[0x88, 0xa8])),
         ("another ethertype", with(arp_request(VIP4), 12, &[0x88, 0xcc])),
+        // The addresses stand where they would without the tag: it is the tag that counts.
+        ("a tag over what looks like ARP", with(arp_request(VIP4), 12, &[0x81, 0])),
+        ("a tag over what looks like IPv6", with(solicitation(VIP6), 12, &[0x88, 0xa8])),
         ("another station's", with(arp_request(VIP4), 0, &PEER.0)),
         ("another station's", with(solicitation(VIP6), 0, &PEER.0)),
         ("another station's", with(udp_to(VIP4.into()), 0, &PEER.0)),
