@@ -101,11 +101,6 @@ impl Lab {
         host
     }
 
-    /// Adds a host that is connected to nothing.
-    pub fn loose_host(&self, name: &str) -> Host {
-        self.add(name, false, false)
-    }
-
     /// Adds a host on the public switch only that sends a probe to each VIP every millisecond.
     pub fn client(&self, vips: &[IpAddr]) -> Client {
         self.client_every(Client::INTERVAL, vips)

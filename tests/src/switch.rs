@@ -156,35 +156,3 @@ fn pass_by_xdp(link: &str) -> Ebpf {
     attached.unwrap_or_else(|error| panic!("cannot attach an XDP program to {link}: {error}"));
     ebpf
 }
-
-/// A cable between two hosts, with no switch in between and nobody who listens.
-#[derive(Debug)]
-pub struct Cable {
-    near: Host,
-    link: String,
-}
-
-impl Cable {
-    /// Connects two hosts; both ends get that name, and are up.
-    pub fn between(near: &Host, far: &Host, link: &str) -> Self {
-        let network = far.network();
-        let network = File::open(&network).unwrap_or_else(|error| {
-            panic!("cannot open the network namespace {}: {error}", network.display())
-        });
-        let name = link.to_owned();
-        near.run(move || {
-            netlink::add_veth(&name, "far");
-            netlink::move_link("far", network.as_fd(), &name);
-        });
-        near.set_link(link, true);
-        far.set_link(link, true);
-        Self { near: near.clone(), link: link.to_owned() }
-    }
-
-    /// Has the near end carry an XDP program that lets everything pass, for good.
-    pub fn carry_xdp(&self) {
-        let link = self.link.clone();
-        // The link ends with the host, and with it the program.
-        self.near.run(move || std::mem::forget(pass_by_xdp(&link)));
-    }
-}

@@ -30,14 +30,6 @@ pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: lon
 pub(super) const SILENCE: Figure =
     figure("silence_after_right", "frozen owner: end of right to silence on the wire", "ms", 1.0);
 
-/// What an answer to an ARP request costs at TC, of what it costs in the kernel's own stack.
-pub(super) const FLOOD_TC: Figure =
-    figure("flood_tc", "ARP flood: cost of an answer at TC, of the kernel's own", "x", 1.0 / 1.5);
-
-/// The same at native XDP.
-pub(super) const FLOOD_XDP: Figure =
-    figure("flood_xdp", "ARP flood: cost of an answer at native XDP, of the kernel's own", "x", 1.0 / 3.0);
-
 /// What is lost while a killed agent's successor resumes.
 pub(super) const RESUME: Figure =
     figure("resume_lost", "resume within the right: lost probes", "probes", 0.0);

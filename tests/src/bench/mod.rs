@@ -7,7 +7,6 @@ mod cold_start;
 mod crash;
 mod etcd_writes;
 mod figures;
-mod flood;
 mod idle;
 mod machine;
 mod options;
@@ -38,11 +37,10 @@ struct Bench {
     measure: fn(usize) -> Vec<Series>,
 }
 
-const BENCHES: [Bench; 10] = [
+const BENCHES: [Bench; 9] = [
     Bench { name: "planned-stop", measure: planned_stop::measure },
     Bench { name: "crash", measure: crash::measure },
     Bench { name: "silence", measure: silence::measure },
-    Bench { name: "flood", measure: flood::measure },
     Bench { name: "resume", measure: resume::measure },
     Bench { name: "removed-by-hand", measure: removed_by_hand::measure },
     Bench { name: "cold-start", measure: cold_start::measure },

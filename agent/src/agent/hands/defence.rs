@@ -48,7 +48,7 @@ impl Defence {
         match event.kind {
             Kind::Conflict => tracing::error!(%vip, %mac, "another machine claims the VIP: defending it"),
             Kind::FenceIn => {
-                tracing::warn!(%vip, %mac, "the right is over: what comes for the VIP is dropped")
+                tracing::warn!(%vip, %mac, "the right is over: what comes for the VIP is dropped");
             }
             Kind::FenceOut => tracing::warn!(%vip, "the right is over: what leaves for the VIP is dropped"),
         }

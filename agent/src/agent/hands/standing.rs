@@ -68,7 +68,8 @@ impl Hands {
             // An acknowledgement that came late leaves the address no full lifetime within the bound (I2), and a record
             // that promises a faster fence than there is leaves it none.
             let fenced = self.fence.is_whole(guarded.index);
-            if !fenced && !(bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right)) {
+            let bounded = bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right);
+            if !fenced && !bounded {
                 place.kept_off(now, self.span);
                 continue;
             }
