@@ -4,5 +4,6 @@
 mod ground;
 mod links;
 mod lives;
+mod raw;
 mod serving;
 mod xdp;
