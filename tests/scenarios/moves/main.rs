@@ -11,5 +11,6 @@ mod life;
 mod link_trouble;
 mod many;
 mod planned;
+mod raw;
 mod seen;
 mod witness;
