@@ -11,6 +11,7 @@ use mantle::wire::Mac;
 
 use crate::clock::now;
 use crate::host::{Host, RawSender};
+use crate::netlink;
 use crate::probe::{PORT, question};
 use crate::tap::{Claim, FrameKind, PacketSocket, claims};
 
@@ -46,6 +47,14 @@ impl Asker {
         let from = host.port(link).mac();
         let own = host.addresses(link).into_iter().map(|net| net.addr());
         let own: Vec<IpAddr> = own.filter(|ip| !is_link_local(*ip)).collect();
+        // Nor does its kernel, which tells whoever answers a probe that nobody listens: it would ask by itself once in a while,
+        // and be answered.
+        let (vips_on_link, on_link) = (vips.to_vec(), link.to_owned());
+        host.run(move || {
+            for vip in vips_on_link {
+                netlink::add_neighbour(&on_link, vip, mac.0);
+            }
+        });
         let frames = vips.iter().flat_map(|vip| match vip {
             IpAddr::V4(vip) => v4(*vip, first(&own, as_v4), from, mac),
             IpAddr::V6(vip) => v6(*vip, first(&own, as_v6), from, mac),

@@ -1,7 +1,7 @@
 //! What the lab asks of rtnetlink, on the calling thread and so in that thread's network namespace.
 
 use std::fmt::Display;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::BridgeStpState;
+use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, new_connection};
 
 /// Makes a bridge that forwards from the first moment: no spanning tree, no delay, no snooping.
@@ -109,6 +110,15 @@ pub(crate) fn remove_address(link: &str, address: IpNet) {
     };
     ask(format_args!("remove {address} from {link}"), async |netlink| {
         netlink.address().del(message).execute().await
+    });
+}
+
+/// Tells the kernel for good at which MAC a neighbour is, so that it never asks.
+pub(crate) fn add_neighbour(link: &str, neighbour: IpAddr, mac: [u8; 6]) {
+    let index = index(link);
+    ask(format_args!("add {neighbour} to the neighbours on {link}"), async |netlink| {
+        let request = netlink.neighbours().add(index, neighbour).link_layer_address(&mac);
+        request.state(NeighbourState::Permanent).replace().execute().await
     });
 }
 

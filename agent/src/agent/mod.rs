@@ -109,6 +109,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         announcements: Announcements::new(pace),
         mode: config.dataplane.mode,
         pin_name: pin_name(&config.runtime_dir),
+        runtime_dir: config.runtime_dir.clone(),
         right: config.timing.right,
         news: news.clone(),
         counters: Arc::clone(&counters),

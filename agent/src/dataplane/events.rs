@@ -10,6 +10,7 @@ use mantle_ebpf::layout::Event;
 pub use mantle_ebpf::layout::Kind;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::Receiver;
 
 use crate::protocol::Instant;
 use crate::wire::Mac;
@@ -29,26 +30,42 @@ pub struct DataplaneEvent {
     pub mac: Mac,
 }
 
-/// The kernel program's events as they come.
+/// The events of the kernel program, or of the raw fallback, as they come.
 ///
 /// Nothing waits for the reader: what finds no room in the buffer is lost, and still counted.
-pub struct Events(AsyncFd<RingBuf<MapData>>);
+pub struct Events(Source);
+
+enum Source {
+    Program(Box<AsyncFd<RingBuf<MapData>>>),
+    Raw(Receiver<DataplaneEvent>),
+}
 
 impl Events {
     /// Wants a tokio runtime.
     pub(super) fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
         // SAFETY: the ring holds its descriptor open for as long as it lives, and gives the same one each time.
         let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
-        Ok(Self(registered?))
+        Ok(Self(Source::Program(Box::new(registered?))))
+    }
+
+    /// Those of the raw fallback.
+    pub(super) fn raw(events: Receiver<DataplaneEvent>) -> Self {
+        Self(Source::Raw(events))
     }
 
     /// The next event. Can be dropped at any time: an event leaves the buffer only as it is returned.
     pub async fn next(&mut self) -> io::Result<DataplaneEvent> {
+        let ring = match &mut self.0 {
+            Source::Program(ring) => ring,
+            Source::Raw(events) => {
+                return events.recv().await.ok_or_else(|| io::Error::other("nobody tells them any more"));
+            }
+        };
         loop {
-            if let Some(event) = next(self.0.get_mut()) {
+            if let Some(event) = next(ring.get_mut()) {
                 return Ok(event);
             }
-            let mut guard = self.0.readable_mut().await?;
+            let mut guard = ring.readable_mut().await?;
             if let Some(event) = next(guard.get_inner_mut()) {
                 return Ok(event);
             }

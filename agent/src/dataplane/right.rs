@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mantle_ebpf::layout;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use crate::protocol::Instant;
 
@@ -35,6 +35,11 @@ impl RightCell {
     /// Maps the one slot of `RIGHT`.
     pub(super) fn map(right: impl AsFd) -> io::Result<Self> {
         Ok(Self(Arc::new(Page::map(right)?)))
+    }
+
+    /// A right that only this process goes by, where there is no kernel program.
+    pub(super) fn alone() -> io::Result<Self> {
+        Ok(Self(Arc::new(Page::alone()?)))
     }
 
     /// Lets the entries of a session be acted on until then.
@@ -75,7 +80,7 @@ impl fmt::Debug for RightCell {
 }
 
 /// An instant as `bpf_ktime_get_boot_ns` counts.
-fn nanoseconds(instant: Instant) -> u64 {
+pub(super) fn nanoseconds(instant: Instant) -> u64 {
     u64::try_from(instant.since_boot().as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -98,6 +103,13 @@ impl Page {
         Ok(Self(page.cast()))
     }
 
+    fn alone() -> io::Result<Self> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: as above; the kernel fills it with zeros.
+        let page = unsafe { mmap_anonymous(None, LENGTH, protection, MapFlags::MAP_PRIVATE) }?;
+        Ok(Self(page.cast()))
+    }
+
     fn mark(&self) -> &AtomicU64 {
         self.word(offset_of!(layout::Right, mark))
     }
@@ -114,7 +126,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: mapped in `map`, and with the last handle no reference into it is left.
+        // SAFETY: mapped when this was made, and with the last handle no reference into it is left.
         let unmapped = unsafe { munmap(self.0.cast(), LENGTH.get()) };
         debug_assert!(unmapped.is_ok(), "what was mapped can be unmapped");
     }

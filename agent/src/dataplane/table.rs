@@ -31,6 +31,22 @@ pub struct Entry {
     pub session: i64,
 }
 
+impl Entry {
+    /// The entry as a map holds it, in that slot.
+    pub(super) fn vip(&self, slot: u32) -> Vip {
+        Vip {
+            mark: self.session.cast_unsigned(),
+            link: self.link,
+            slot,
+            state: self.state as u8,
+            router: self.router.into(),
+            own: self.mac,
+            peer: self.peer.unwrap_or(Mac::ZERO),
+            reserved: [0; 2],
+        }
+    }
+}
+
 /// An entry as it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -112,16 +128,7 @@ impl Table {
             slot
         };
         let address = Address::from(ip);
-        let vip = Vip {
-            mark: entry.session.cast_unsigned(),
-            link: entry.link,
-            slot,
-            state: entry.state as u8,
-            router: entry.router.into(),
-            own: entry.mac,
-            peer: entry.peer.unwrap_or(Mac::ZERO),
-            reserved: [0; 2],
-        };
+        let vip = entry.vip(slot);
         let mut admitted = self.admitted.clone();
         admitted.insert(&address);
         self.admit(admitted).map_err(failed("let through the filter"))?;

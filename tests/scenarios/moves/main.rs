@@ -12,6 +12,7 @@ mod life;
 mod link_trouble;
 mod many;
 mod planned;
+mod raw;
 mod relayed;
 mod seen;
 mod slow_etcd;

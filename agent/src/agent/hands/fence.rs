@@ -1,21 +1,30 @@
-//! The kernel program, as the hands use it: which links it fences, and what it is told of each VIP.
+//! What answers for the VIPs and fences them, as the hands use it: the kernel program, the raw fallback, or nothing but the
+//! kernel's own stack.
 
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use self::tally::Tally;
 use crate::config::Mode;
 use crate::dataplane::{
-    Attached, Counters, Dataplane, Entry, EntryError, Events, LinkMode, PinError, RightCell,
+    self, Attached, Counters, Dataplane, Entry, EntryError, Events, LinkMode, Raw, RightCell,
 };
 use crate::link::Link;
 
-/// The kernel program, where there is one.
-pub(super) struct Fence(Option<Kernel>);
+/// What answers for the VIPs.
+pub(super) enum Fence {
+    /// The kernel's own stack: the agent's timer and the address's lifetime fence alone.
+    Lifetime,
+    /// The kernel program.
+    Kernel(Box<Kernel>),
+    /// Raw sockets: a frozen agent is silent, but IP is fenced by the address's lifetime alone.
+    Raw(Raw),
+}
 
-struct Kernel {
+pub(super) struct Kernel {
     dataplane: Dataplane,
     /// The links it was attached to, by index; nothing for one that refused.
     links: BTreeMap<u32, Option<Attached>>,
@@ -24,132 +33,226 @@ struct Kernel {
     tally: Tally,
 }
 
+impl Kernel {
+    /// Whether it has yet to be told to stand so: not where it stands so already, nor of a link that it doesn't fence.
+    fn has_to_hear(&self, vip: IpAddr, entry: &Entry) -> bool {
+        let fences = self.links.get(&entry.link).is_some_and(Option::is_some);
+        fences && self.entries.get(&vip) != Some(&Some(*entry))
+    }
+}
+
 impl Fence {
-    /// Loads the kernel program and adopts what an earlier agent pinned under that name; says once why if it can't.
-    pub(super) fn open(name: &str, mode: Mode) -> Self {
-        if matches!(mode, Mode::Raw | Mode::Off) {
-            return Self(None);
-        }
-        match Dataplane::open(name, mode) {
-            Ok(dataplane) => {
-                let entries = dataplane.entries().into_keys().map(|vip| (vip, None)).collect();
-                Self(Some(Kernel { dataplane, links: BTreeMap::new(), entries, tally: Tally::default() }))
-            }
-            Err(error) => {
-                tracing::error!(
-                    "no kernel program: {error}; the agent's timer and the address's lifetime fence alone"
-                );
-                Self(None)
-            }
+    /// Loads the kernel program and adopts what an earlier agent pinned under that name, or opens the raw fallback; says
+    /// once why if it can't.
+    pub(super) fn open(name: &str, mode: Mode, runtime_dir: &Path) -> Self {
+        match mode {
+            Mode::Off => Self::Lifetime,
+            Mode::Raw => match Raw::open(runtime_dir) {
+                Ok(raw) => Self::Raw(raw),
+                Err(error) => {
+                    tracing::error!(
+                        "no answers by raw sockets: {error}; the agent's timer and the address's lifetime fence alone"
+                    );
+                    Self::Lifetime
+                }
+            },
+            Mode::Auto | Mode::Xdp | Mode::Tc => match Dataplane::open(name, mode) {
+                Ok(dataplane) => {
+                    let entries = dataplane.entries().into_keys().map(|vip| (vip, None)).collect();
+                    Self::Kernel(Box::new(Kernel {
+                        dataplane,
+                        links: BTreeMap::new(),
+                        entries,
+                        tally: Tally::default(),
+                    }))
+                }
+                Err(error) => {
+                    tracing::error!(
+                        "no kernel program: {error}; the agent's timer and the address's lifetime fence alone"
+                    );
+                    Self::Lifetime
+                }
+            },
         }
     }
 
     /// Whether there is a kernel program.
     pub(super) fn is_loaded(&self) -> bool {
-        self.0.is_some()
+        matches!(self, Self::Kernel(_))
     }
 
-    /// A handle on the right, as the kernel program sees it.
+    /// Whether it is the raw fallback.
+    pub(super) fn is_raw(&self) -> bool {
+        matches!(self, Self::Raw(_))
+    }
+
+    /// A handle on the right, as what answers sees it.
     pub(super) fn right(&self) -> Option<RightCell> {
-        self.0.as_ref().map(|kernel| kernel.dataplane.right())
+        match self {
+            Self::Lifetime => None,
+            Self::Kernel(kernel) => Some(kernel.dataplane.right()),
+            Self::Raw(raw) => Some(raw.right()),
+        }
     }
 
-    /// What the kernel program tells, for one reader.
+    /// What it tells, for one reader.
     pub(super) fn events(&mut self) -> Option<Events> {
-        match self.0.as_mut()?.dataplane.events() {
-            Ok(events) => Some(events),
-            Err(error) => {
-                tracing::error!("the kernel program's events cannot be read: {error}");
-                None
+        match self {
+            Self::Lifetime => None,
+            Self::Kernel(kernel) => match kernel.dataplane.events() {
+                Ok(events) => Some(events),
+                Err(error) => {
+                    tracing::error!("the kernel program's events cannot be read: {error}");
+                    None
+                }
+            },
+            Self::Raw(raw) => raw.events(),
+        }
+    }
+
+    /// Attaches to a link, for these VIPs, once; one that refused is not asked again until it is another.
+    pub(super) fn guard(&mut self, link: &Link, vips: &[IpAddr]) {
+        match self {
+            Self::Lifetime => {}
+            Self::Kernel(kernel) => {
+                if kernel.links.contains_key(&link.index) {
+                    return;
+                }
+                let attached = kernel.dataplane.attach(link);
+                match &attached {
+                    Ok(attached) => tracing::info!(link = link.name, ?attached, "the kernel program fences"),
+                    Err(error) => tracing::error!("{error}"),
+                }
+                kernel.links.insert(link.index, attached.ok());
+            }
+            Self::Raw(raw) => {
+                if raw.answers_on(link.index) {
+                    return;
+                }
+                match raw.attach(link, vips) {
+                    Ok(()) => {
+                        tracing::info!(link = link.name, "raw sockets answer, the kernel is kept quiet");
+                    }
+                    Err(error) => tracing::error!("{error}; the kernel's own stack answers there"),
+                }
             }
         }
     }
 
-    /// Attaches the program to a link, once; one that refused is not asked again until it is another.
-    pub(super) fn guard(&mut self, link: &Link) {
-        let Some(kernel) = &mut self.0 else { return };
-        if kernel.links.contains_key(&link.index) {
-            return;
-        }
-        let attached = kernel.dataplane.attach(link);
-        match &attached {
-            Ok(attached) => tracing::info!(link = link.name, ?attached, "the kernel program fences"),
-            Err(error) => tracing::error!("{error}"),
-        }
-        kernel.links.insert(link.index, attached.ok());
-    }
-
-    /// Takes the program off all links but these.
+    /// Gives up all links but these.
     pub(super) fn retain(&mut self, wanted: &BTreeSet<u32>) {
-        let Some(kernel) = &mut self.0 else { return };
-        kernel.links.retain(|index, _| wanted.contains(index));
-        let wanted: Vec<u32> = wanted.iter().copied().collect();
-        if let Err(error) = kernel.dataplane.retain_links(&wanted) {
-            tracing::error!("{error}");
+        match self {
+            Self::Lifetime => {}
+            Self::Kernel(kernel) => {
+                kernel.links.retain(|index, _| wanted.contains(index));
+                let wanted: Vec<u32> = wanted.iter().copied().collect();
+                if let Err(error) = kernel.dataplane.retain_links(&wanted) {
+                    tracing::error!("{error}");
+                }
+            }
+            Self::Raw(raw) => {
+                if let Err(error) = raw.retain(wanted) {
+                    tracing::error!("{error}");
+                }
+            }
         }
     }
 
-    /// By what the program fences a link, if it does.
-    pub(super) fn mode(&self, index: u32) -> Option<LinkMode> {
-        self.0.as_ref()?.links.get(&index).copied().flatten().map(|attached| attached.mode)
+    /// The index of the link that the addresses of a link's VIPs are put on: the loopback device where raw sockets answer,
+    /// so that the kernel doesn't.
+    pub(super) fn home(&self, index: u32) -> u32 {
+        match self {
+            Self::Raw(raw) if raw.answers_on(index) => dataplane::HOME,
+            _ => index,
+        }
     }
 
-    /// Whether the program is on a link.
-    pub(super) fn covers(&self, index: u32) -> bool {
-        self.mode(index).is_some()
+    /// By what the kernel program fences a link, if it does.
+    pub(super) fn mode(&self, index: u32) -> Option<LinkMode> {
+        let Self::Kernel(kernel) = self else { return None };
+        kernel.links.get(&index).copied().flatten().map(|attached| attached.mode)
     }
 
     /// Whether the program makes VIPs on a link unanswered by the end of the right, in all that arrives and leaves.
     pub(super) fn is_whole(&self, index: u32) -> bool {
-        let attached = self.0.as_ref().and_then(|kernel| kernel.links.get(&index).copied().flatten());
-        attached.is_some_and(|attached| !attached.blind)
+        let Self::Kernel(kernel) = self else { return false };
+        kernel.links.get(&index).copied().flatten().is_some_and(|attached| !attached.blind)
     }
 
     /// Stands to a VIP, for every frame from now on; costs nothing where it stands so already.
     pub(super) fn set(&mut self, vip: IpAddr, entry: Entry) -> Result<(), EntryError> {
-        let Some(kernel) = &mut self.0 else { return Ok(()) };
-        if kernel.entries.get(&vip) == Some(&Some(entry)) {
-            return Ok(());
+        match self {
+            Self::Raw(raw) if raw.answers_on(entry.link) => raw.set(vip, &entry),
+            Self::Kernel(kernel) if kernel.has_to_hear(vip, &entry) => {
+                kernel.dataplane.set(vip, &entry)?;
+                kernel.entries.insert(vip, Some(entry));
+            }
+            _ => {}
         }
-        kernel.dataplane.set(vip, &entry)?;
-        kernel.entries.insert(vip, Some(entry));
         Ok(())
     }
 
-    /// The VIPs that the program knows.
+    /// The VIPs that an earlier agent's kernel program knows.
     pub(super) fn known(&self) -> Vec<IpAddr> {
-        self.0.iter().flat_map(|kernel| kernel.entries.keys().copied()).collect()
+        match self {
+            Self::Kernel(kernel) => kernel.entries.keys().copied().collect(),
+            Self::Lifetime | Self::Raw(_) => Vec::new(),
+        }
     }
 
-    /// Leaves a VIP to the kernel's own stack, when its address is off.
+    /// Knows a VIP no more, when its address is off.
     pub(super) fn leave(&mut self, vip: IpAddr) -> Result<(), EntryError> {
-        let Some(kernel) = &mut self.0 else { return Ok(()) };
-        if kernel.entries.contains_key(&vip) {
-            kernel.count(vip);
-            kernel.dataplane.remove(vip)?;
-            kernel.entries.remove(&vip);
-            kernel.tally.ended(vip);
+        match self {
+            Self::Kernel(kernel) if kernel.entries.contains_key(&vip) => {
+                kernel.count(vip);
+                kernel.dataplane.remove(vip)?;
+                kernel.entries.remove(&vip);
+                kernel.tally.ended(vip);
+            }
+            Self::Lifetime | Self::Kernel(_) => {}
+            Self::Raw(raw) => raw.remove(vip),
         }
         Ok(())
     }
 
-    /// Whether the program knows any VIP, and so may be counting.
+    /// Whether it may be counting anything.
     pub(super) fn counts(&self) -> bool {
-        self.0.as_ref().is_some_and(|kernel| !kernel.entries.is_empty())
-    }
-
-    /// What the program counted of each VIP that it knows or knew; no count ever goes backwards.
-    pub(super) fn counters(&mut self) -> BTreeMap<IpAddr, Counters> {
-        let Some(kernel) = &mut self.0 else { return BTreeMap::new() };
-        for vip in kernel.entries.keys().copied().collect::<Vec<_>>() {
-            kernel.count(vip);
+        match self {
+            Self::Lifetime => false,
+            Self::Kernel(kernel) => !kernel.entries.is_empty(),
+            Self::Raw(_) => true,
         }
-        kernel.tally.totals()
     }
 
-    /// Takes the program off all links, and everything that was to outlive the agent away.
-    pub(super) fn close(self) -> Result<(), PinError> {
-        self.0.map_or(Ok(()), |kernel| kernel.dataplane.close())
+    /// What was counted of each VIP that it knows or knew; no count of the kernel program's ever goes backwards.
+    pub(super) fn counters(&mut self) -> BTreeMap<IpAddr, Counters> {
+        match self {
+            Self::Lifetime => BTreeMap::new(),
+            Self::Kernel(kernel) => {
+                for vip in kernel.entries.keys().copied().collect::<Vec<_>>() {
+                    kernel.count(vip);
+                }
+                kernel.tally.totals()
+            }
+            Self::Raw(raw) => raw.counters(),
+        }
+    }
+
+    /// Gives up all links, and takes away everything that was to outlive the agent.
+    pub(super) fn close(self) {
+        match self {
+            Self::Lifetime => {}
+            Self::Kernel(kernel) => {
+                if let Err(error) = kernel.dataplane.close() {
+                    tracing::error!("the kernel program stays: {error}");
+                }
+            }
+            Self::Raw(raw) => {
+                if let Err(error) = raw.close() {
+                    tracing::error!("a link's settings stay changed: {error}");
+                }
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The links of the VIPs: fenced by the kernel program, and announced on.
+//! The links of the VIPs: fenced, or answered on by raw sockets, and announced on.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,6 +16,8 @@ use crate::wire::Mac;
 pub(super) struct Guarded {
     /// Its index.
     pub(super) index: u32,
+    /// The index of the link that its VIPs' addresses are put on.
+    pub(super) home: u32,
     /// Its MAC.
     pub(super) mac: Mac,
     /// Whether the node forwards IPv6 on it.
@@ -23,7 +25,7 @@ pub(super) struct Guarded {
 }
 
 impl Hands {
-    /// Has the kernel program fence each link that is there, and builds its frames: once, and anew when its MAC or index
+    /// Fences each link that is there, and builds its frames: once, and anew when its MAC or index
     /// changes; what is worn on it is then announced anew.
     pub(super) fn guard_links(&mut self, now: Instant) {
         let mut changed = false;
@@ -40,10 +42,13 @@ impl Hands {
                 continue;
             }
             changed = true;
-            self.fence.guard(&found);
-            let guarded = Guarded { index: found.index, mac, router: forwards_ipv6(&found.name) };
+            let vips: Vec<IpAddr> =
+                self.places.iter().filter(|(_, place)| place.link == link).map(|(ip, _)| *ip).collect();
+            self.fence.guard(&found, &vips);
+            let home = self.fence.home(found.index);
+            let guarded = Guarded { index: found.index, home, mac, router: forwards_ipv6(&found.name) };
             match Announcer::open(&found.name, found.index) {
-                Ok(announcer) => self.attach(&link, announcer, guarded, now),
+                Ok(announcer) => self.attach(&link, &vips, announcer, guarded, now),
                 Err(error) => tracing::error!("{error}"),
             }
         }
@@ -52,16 +57,21 @@ impl Hands {
         }
     }
 
-    fn attach(&mut self, link: &Arc<str>, announcer: Announcer, guarded: Guarded, now: Instant) {
-        let vips: Vec<IpAddr> =
-            self.places.iter().filter(|(_, place)| place.link == *link).map(|(ip, _)| *ip).collect();
+    fn attach(
+        &mut self,
+        link: &Arc<str>,
+        vips: &[IpAddr],
+        announcer: Announcer,
+        guarded: Guarded,
+        now: Instant,
+    ) {
         let frames = vips.iter().map(|ip| (*ip, Frames::new(*ip, guarded.mac, guarded.router)));
         self.announcements.attach(link, announcer, frames);
         self.guarded.insert(Arc::clone(link), guarded);
         self.refresh = true;
         for ip in vips {
-            let worn = self.places.get(&ip).is_some_and(Place::is_worn);
-            if worn && let Err(error) = self.announcements.start(ip, now) {
+            let worn = self.places.get(ip).is_some_and(Place::is_worn);
+            if worn && let Err(error) = self.announcements.start(*ip, now) {
                 tracing::error!("{error}");
             }
         }

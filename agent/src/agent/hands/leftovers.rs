@@ -44,7 +44,10 @@ impl Hands {
         let mut found = BTreeSet::new();
         for (index, ip) in self.links.leftovers()? {
             let rightful = self.places.get(&ip).is_some_and(|place| {
-                self.links.inventory().find(&place.link).is_ok_and(|link| link.index == index)
+                self.links
+                    .inventory()
+                    .find(&place.link)
+                    .is_ok_and(|link| self.fence.home(link.index) == index)
             });
             match self.places.get_mut(&ip) {
                 Some(place) if rightful && !fenced => {

@@ -19,6 +19,7 @@ mod standing;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use super::channel::{News, Order};
 use crate::announce::Announcements;
 use crate::clock;
 use crate::config::Mode;
-use crate::dataplane::{DataplaneEvent, RightCell};
+use crate::dataplane::{self, DataplaneEvent, RightCell};
 use crate::link::{LinkEvent, Links, OpenError};
 use crate::observe::Counters;
 use crate::protocol::{Event, Instant, Revision, Stance};
@@ -81,6 +82,8 @@ pub(super) struct Tools {
     pub(super) mode: Mode,
     /// The name that the kernel program is pinned under.
     pub(super) pin_name: String,
+    /// Where the raw fallback notes what it changed.
+    pub(super) runtime_dir: PathBuf,
     /// D: what a renewal adds to the right.
     pub(super) right: Duration,
     /// Where the core is told.
@@ -94,7 +97,7 @@ impl Hands {
     /// stands.
     pub(super) fn open(tools: Tools) -> Result<Self, OpenError> {
         let links = Links::open()?;
-        let mut fence = Fence::open(&tools.pin_name, tools.mode);
+        let mut fence = Fence::open(&tools.pin_name, tools.mode, &tools.runtime_dir);
         let places = tools.vips.into_iter().map(|(ip, link)| (ip, Place::new(link))).collect();
         let mut hands = Self {
             links,
@@ -114,12 +117,21 @@ impl Hands {
             counters: tools.counters,
             told: None,
         };
+        if hands.fence.is_raw() {
+            // Where an address belongs follows from who answers on its link; and the kernel is kept quiet from the start.
+            hands.guard_links(clock::now());
+        }
         hands.find_leftovers(&tools.pin_name)?;
+        if !hands.fence.is_raw()
+            && let Err(error) = dataplane::give_back(&tools.runtime_dir)
+        {
+            tracing::error!("what an earlier agent changed stays: {error}");
+        }
         hands.guard_links(clock::now());
         Ok(hands)
     }
 
-    /// The right, as the kernel program sees it.
+    /// The right, as what answers for the VIPs sees it.
     pub(super) fn right(&self) -> Option<RightCell> {
         self.fence.right()
     }
@@ -151,9 +163,7 @@ impl Hands {
                 self.notice(&event);
             }
         }
-        if let Err(error) = self.fence.close() {
-            tracing::error!("the kernel program stays: {error}");
-        }
+        self.fence.close();
     }
 
     fn take(&mut self, order: Order) {

@@ -17,7 +17,7 @@ impl Hands {
         self.take_up(now);
     }
 
-    /// Silence first, by the kernel program; then the address, and with the kernel's word that it is off the
+    /// Silence first, of what answers on the link; then the address, and with the kernel's word that it is off the
     /// confirmation (I4).
     fn give_up(&mut self, now: Instant) {
         let given_up: Vec<IpAddr> = self
@@ -73,17 +73,17 @@ impl Hands {
                 place.kept_off(now, self.span);
                 continue;
             }
-            if place.stands_on != Some(guarded.index) || place.stood.is_none() || refresh {
+            if place.stands_on != Some(guarded.home) || place.stood.is_none() || refresh {
                 wanted.push((*ip, *guarded));
             }
         }
         // What comes before everything is in place is dropped rather than half answered.
         for (ip, guarded) in &wanted {
-            if self.places[ip].stands_on != Some(guarded.index) {
+            if self.places[ip].stands_on != Some(guarded.home) {
                 self.set(*ip, State::Prepared, *guarded);
             }
         }
-        let addresses: Vec<_> = wanted.iter().map(|(ip, guarded)| (guarded.index, *ip)).collect();
+        let addresses: Vec<_> = wanted.iter().map(|(ip, guarded)| (guarded.home, *ip)).collect();
         let put = self.links.put_all(&addresses, self.lifeline.lifetime());
         for ((ip, guarded), put) in wanted.into_iter().zip(put) {
             match put {
@@ -91,7 +91,7 @@ impl Hands {
                 Err(error) => {
                     let Some(place) = self.places.get_mut(&ip) else { continue };
                     if matches!(error, PutError::Unanswered { .. }) {
-                        place.put_on = Some(guarded.index);
+                        place.put_on = Some(guarded.home);
                     }
                     place.failed(now, &error);
                 }
@@ -102,11 +102,13 @@ impl Hands {
     /// The address is there: answered for from now on, announced, and confirmed to the core.
     fn placed(&mut self, ip: IpAddr, guarded: Guarded, now: Instant) {
         let Some(place) = self.places.get_mut(&ip) else { return };
-        let news = place.stands_on != Some(guarded.index) || place.stood.is_none();
-        place.placed(guarded.index);
+        let news = place.stands_on != Some(guarded.home) || place.stood.is_none();
+        place.placed(guarded.home);
         // The request may have waited in the kernel: a lifetime that began too late would end too late (I2).
         if !self.fence.is_whole(guarded.index) && !self.lifeline.allows(clock::now(), self.right) {
-            match self.links.remove(guarded.index, ip) {
+            self.set(ip, State::Prepared, guarded);
+            let Some(place) = self.places.get_mut(&ip) else { return };
+            match self.links.remove(guarded.home, ip) {
                 Ok(()) => place.cleared(),
                 Err(error) => place.failed(now, &error),
             }
@@ -123,11 +125,8 @@ impl Hands {
         self.confirm(ip);
     }
 
-    /// Tells the kernel program how to stand to a VIP, where it fences its link; says whether it does.
+    /// Tells what answers on the link how to stand to a VIP; says whether it does.
     fn set(&mut self, ip: IpAddr, state: State, guarded: Guarded) -> bool {
-        if !self.fence.covers(guarded.index) {
-            return true;
-        }
         let entry = Entry {
             link: guarded.index,
             mac: guarded.mac,

@@ -203,13 +203,23 @@ impl Port {
             IpAddr::V4(vip) => self.request(vip),
             IpAddr::V6(vip) => self.solicitation(vip),
         };
+        self.send(&question);
+        self.hear(patience, |frame| answer(frame, vip))
+    }
+
+    /// Sends a frame as it stands.
+    pub(super) fn send(&mut self, frame: &[u8]) {
+        self.sender.send_to(frame, None).unwrap().unwrap();
+    }
+
+    /// Waits for a frame that tells something.
+    pub(super) fn hear<T>(&mut self, patience: Duration, tells: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + patience;
-        self.sender.send_to(&question, None).unwrap().unwrap();
         loop {
             match self.receiver.next() {
                 Ok(frame) => {
-                    if let Some(mac) = answer(frame, vip) {
-                        return Some(mac);
+                    if let Some(told) = tells(frame) {
+                        return Some(told);
                     }
                 }
                 // Not before all is read that came while this thread had to wait for a processor.

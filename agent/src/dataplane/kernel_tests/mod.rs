@@ -10,6 +10,7 @@ mod links;
 mod lives;
 mod looks;
 mod past;
+mod raw;
 mod serving;
 mod tap;
 mod two_agents;
