@@ -60,7 +60,7 @@ fn wait_acts(stage: &Stage, host: &str, vip: IpAddr, kind: FrameKind, since: Ins
     });
 }
 
-/// Waits until a host has answered in each of the ways it is asked in.
+/// Waits until a host has answered in each of the ways it is heard in.
 fn wait_answers(stage: &Stage, host: &str, since: Instant) {
     wait_acts(stage, host, VIP, FrameKind::ArpReply, since);
     wait_acts(stage, host, VIP6, FrameKind::NeighbourAdvert, since);
@@ -83,9 +83,9 @@ fn in_mode_raw_every_question_is_answered_and_an_orderly_stop_leaves_the_links_a
         wait_acts(&stage, "a", vip, FrameKind::Ip, since);
     }
     watch_for(PATIENCE);
-    let asked = asker.end();
-    assert!(asked.questions > 1000, "{asked:?}");
-    assert_eq!(asked.answers, asked.questions);
+    let heard = asker.end();
+    assert!(heard.questions > 1000, "{heard:?}");
+    assert_eq!(heard.answers, heard.questions);
     for vip in BOTH {
         assert_eq!(owners(&stage, vip), [Some("a".into())]);
         assert_eq!(last_frame(&stage, "b", vip), None, "a standby says nothing for {vip}");
