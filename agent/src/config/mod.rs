@@ -143,7 +143,7 @@ pub enum Mode {
     Xdp,
     /// The kernel program on TC alone.
     Tc,
-    /// Raw sockets from userspace, the kernel kept quiet.
+    /// Raw sockets from userspace, the kernel kept quiet: IP is fenced by the address's lifetime alone.
     Raw,
     /// The kernel's own answers; fenced by the agent's timer and the address's lifetime alone.
     Off,
