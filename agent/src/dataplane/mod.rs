@@ -83,7 +83,9 @@ impl Dataplane {
         let pins = Pins::open(bpffs::mounted().map_err(Unavailable::Bpffs)?, name)?;
         let adopted = maps::adoptable(&pins)?;
         for stale in pins.stale()? {
-            tracing::warn!("what is pinned at {stale} is damaged, or of another version or network namespace: made anew");
+            tracing::warn!(
+                "what is pinned at {stale} is damaged, or of another version or network namespace: made anew"
+            );
         }
         let opened = Self::load(pins, mode)?;
         if adopted {

@@ -299,6 +299,3 @@ impl Node {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,11 @@
 //! What a node does, told as stories against a store that behaves as etcd promises to.
 
-mod store;
 mod world;
 
 use std::net::IpAddr;
 
-use super::{Effect, Event, Happening, How, Purpose, Standing};
-use crate::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
+use mantle_sim::protocol::node::{Effect, Event, Happening, How, Purpose, Standing};
+use mantle_sim::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
 use world::{World, ip, ms, settings};
 
 /// Two nodes, one VIP; the first is owner.
