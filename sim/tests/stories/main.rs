@@ -306,6 +306,24 @@ fn a_deaf_standby_that_suspects_is_refused_and_listens_anew() {
 }
 
 #[test]
+fn a_standby_takes_nothing_from_a_session_whose_start_it_missed() {
+    let (mut world, a, b) = two();
+    world.hosts[b].watch = false;
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(100));
+    assert_eq!(world.owner(ip(1)), Some(a), "under a new session");
+    let entry = world.store.keys[&vip(1)].clone();
+    let change = Change { key: vip(1), revision: entry.modified, entry: Some(entry) };
+    world.give(b, Event::Changed(vec![change]));
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(
+        world.hosts[b].committed.contains(&Purpose::Claim),
+        "it took what it missed for what is not there"
+    );
+}
+
+#[test]
 fn a_vip_whose_link_fails_is_released_and_taken_up_elsewhere() {
     let (mut world, a, b) = two();
     world.ready(a, [].into());

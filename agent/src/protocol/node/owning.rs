@@ -22,7 +22,7 @@ impl Node {
     /// Claims, takes over and releases what is due.
     pub(super) fn move_vips(&mut self, now: Instant) {
         let Some(session) = self.own.live() else { return };
-        let mut claims = Vec::new();
+        let mut claims: BTreeMap<Option<NodeName>, Vec<IpAddr>> = BTreeMap::new();
         let mut releases = Vec::new();
         let mut silent: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
         let ips: Vec<IpAddr> = self.vips.keys().copied().collect();
@@ -44,12 +44,14 @@ impl Node {
                 if vip.leaving {
                     releases.push(ip);
                 } else {
-                    claims.push(ip);
+                    claims.entry(None).or_default().push(ip);
                 }
                 continue;
             }
             match self.free(now, ip, vip) {
-                Free::From(at) if now >= at => claims.push(ip),
+                Free::From(at) if now >= at => {
+                    claims.entry(self.absent_holder(ip)).or_default().push(ip);
+                }
                 Free::From(at) => self.wake_at(at),
                 Free::BehindSession(holder, at) => {
                     if now < at {
@@ -63,7 +65,9 @@ impl Node {
                 }
             }
         }
-        self.claim(now, session, &claims);
+        for (absent, vips) in claims {
+            self.claim(now, session, absent.as_ref(), &vips);
+        }
         self.release(now, session, &releases);
         for (node, vips) in silent {
             self.take_over(now, session, &node, &vips);
@@ -153,9 +157,24 @@ impl Node {
         now >= at
     }
 
-    fn claim(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) {
+    /// The holder that is to have no session for the VIP to be free: another node's, by the record.
+    fn absent_holder(&self, ip: IpAddr) -> Option<NodeName> {
+        match &self.vips[&ip].held {
+            Held::By(holder) if holder.node != self.settings.name => Some(holder.node.clone()),
+            Held::By(_) | Held::Nobody | Held::Unknown => None,
+        }
+    }
+
+    /// Takes what is free. That a holder's session is not there is compared too (I5): a node may have read the record in
+    /// a refusal while its watch was silent, and never have seen the session that lives.
+    fn claim(&mut self, now: Instant, session: Revision, absent: Option<&NodeName>, vips: &[IpAddr]) {
         for batch in vips.chunks(Txn::MOST_VIPS) {
-            let txn = self.taking(now, session, batch);
+            let mut txn = self.taking(now, session, batch);
+            if let Some(name) = absent {
+                let key = Key::Node(name.clone());
+                let created = self.view.get(&key).map_or(0, |entry| entry.created);
+                txn.compares.push(Compare::Created(key, created));
+            }
             self.commit(now, Purpose::Claim, txn);
         }
     }
