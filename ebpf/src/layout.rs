@@ -12,6 +12,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::wire::Mac;
 
+/// The version of this layout: to be raised with any change to what a map holds or to what it means. Agents and
+/// programs of different versions must not share pinned maps.
+pub const VERSION: u32 = 1;
+
 /// How many VIPs one node may have.
 pub const MOST_VIPS: u32 = 4096;
 
@@ -154,7 +158,7 @@ pub struct Vip {
 ///
 /// The agent maps it and writes each word with one atomic store: a renewal moves `until` and nothing else, for all VIPs
 /// of the node at once. When the session changes, three stores in this order: `until` 0, then `mark`, then `until`;
-/// the program reads `mark` first. A map-update system call would copy the words in any order and in any pieces.
+/// the program reads by [`Right::read`]. A map-update system call would copy the words in any order and in any pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Right {
@@ -162,6 +166,19 @@ pub struct Right {
     pub mark: u64,
     /// When the right is over: nanoseconds of `CLOCK_BOOTTIME`, not included.
     pub until: u64,
+}
+
+impl Right {
+    /// Reads the two words while another may be storing them: a right that is over if the session changed meanwhile.
+    ///
+    /// With `mark` read once, before `until`, a whole change of session between the two would pair the old mark with the
+    /// new right, and what the old session left behind would act once more. (A processor that reorders loads could still
+    /// do that, if the change took no longer than the loads; the agent's stores are a round trip to etcd apart.)
+    #[inline(always)]
+    pub fn read(mark: impl Fn() -> u64, until: impl Fn() -> u64) -> Self {
+        let right = Self { mark: mark(), until: until() };
+        if mark() == right.mark { right } else { Self::default() }
+    }
 }
 
 /// The one slot of `FILTER`: a bit for each value the last two bytes of an address can have.
@@ -243,7 +260,7 @@ impl Counters {
 }
 
 /// What the program tells the agent about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Kind {
     /// Another MAC claims a VIP this node owns.
@@ -323,6 +340,8 @@ const _: () = {
 
 #[cfg(test)]
 mod tests {
+    use core::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -337,6 +356,33 @@ mod tests {
             assert_eq!(address.0.map(u32::to_ne_bytes).as_flattened(), octets);
             assert_eq!(IpAddr::from(address), ip);
             assert_eq!(address.is_v4(), ip.is_ipv4());
+        }
+    }
+
+    #[test]
+    fn a_right_read_while_the_session_changes_is_one_of_the_two_or_over() {
+        let [old, new] = [(1, 100), (2, 200)].map(|(mark, until)| Right { mark, until });
+        // What stands there, store by store.
+        let steps = [old, Right { until: 0, ..old }, Right { until: 0, ..new }, new];
+        // At which step each of the three loads comes.
+        for first in 0..4 {
+            for second in first..4 {
+                for third in second..4 {
+                    let marks = Cell::new([first, third]);
+                    let mark = || {
+                        let [now, later] = marks.get();
+                        marks.set([later; 2]);
+                        steps[now].mark
+                    };
+                    let right = Right::read(mark, || steps[second].until);
+                    let is_of = |session: Right| right.mark == session.mark && right.until <= session.until;
+                    assert!(
+                        right == Right::default() || is_of(old) || is_of(new),
+                        "{first} {second} {third}: {right:?}"
+                    );
+                    assert!(right.mark != old.mark || right.until != new.until);
+                }
+            }
         }
     }
 

@@ -1,11 +1,12 @@
-//! Who owned what, as etcd tells it: every change of a VIP's record, and when the lab learned of it.
+//! Who owned what, and who renewed when, as etcd tells it: every change of a VIP's record and of a node's session, and
+//! when the lab learned of it.
 //!
 //! Every member is watched at once and the earliest news counts: a member that is stopped, frozen or cut off delays
 //! nothing that another one has.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,7 +34,23 @@ pub struct Change {
 /// The changes of each VIP's record, in the order of their revisions, which is also the order of their instants.
 pub type Changes = BTreeMap<IpAddr, Vec<Change>>;
 
-type Known = Arc<Mutex<BTreeMap<(IpAddr, Revision), Change>>>;
+/// What is known so far.
+#[derive(Debug, Default)]
+struct Told {
+    records: BTreeMap<(IpAddr, Revision), Change>,
+    /// The writes of each node's key.
+    renewals: BTreeMap<(String, Revision), Renewal>,
+}
+
+/// A write of a node's key.
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    at: Instant,
+    /// The create revision of the session; 0 if this deleted it.
+    session: Revision,
+}
+
+type Known = Arc<Mutex<Told>>;
 
 /// Watches the VIPs' records until it is dropped.
 #[derive(Debug)]
@@ -48,7 +65,7 @@ pub struct History {
 impl History {
     /// Starts watching. Changes made before count as made now: start it before the agents.
     pub(crate) fn start(etcd: &EtcdCluster, prefix: &str) -> Self {
-        let prefix = format!("{}/vip/", prefix.trim_end_matches('/'));
+        let prefix = format!("{}/", prefix.trim_end_matches('/'));
         let known = Known::default();
         let (stop, stopped) = oneshot::channel();
         let (cluster, watched, news) = (etcd.clone(), prefix.clone(), known.clone());
@@ -71,21 +88,29 @@ impl History {
             let Some(vip) = vip_of(&self.prefix, record.key()) else { continue };
             let revision = record.mod_revision();
             wait_for(format_args!("revision {revision} of {vip} in the watches"), LAG, || {
-                lock(&self.known).contains_key(&(vip, revision)).then_some(())
+                lock(&self.known).records.contains_key(&(vip, revision)).then_some(())
             });
         }
         self.changes_so_far()
     }
 
+    /// The longest time within a window in which etcd took no renewal of a node's session, as far as the lab knows;
+    /// nothing if it was not one session all the time.
+    pub fn longest_without_renewal(&self, node: &str, from: Instant, to: Instant) -> Option<Duration> {
+        let told = lock(&self.known);
+        let of_node = told.renewals.iter().filter(|((name, _), _)| name == node).map(|(_, it)| *it);
+        longest_between(of_node, from, to)
+    }
+
     /// The changes that are known, without asking etcd.
     pub fn changes_so_far(&self) -> Changes {
-        in_order(&lock(&self.known))
+        in_order(&lock(&self.known).records)
     }
 
     /// What tells the changes after the history itself is gone.
     pub(crate) fn teller(&self) -> impl Fn() -> Changes + Send + use<> {
         let known = self.known.clone();
-        move || in_order(&lock(&known))
+        move || in_order(&lock(&known).records)
     }
 }
 
@@ -117,9 +142,16 @@ async fn follow(mut client: Client, prefix: &str, known: &Known, next: &mut Revi
     while let Some(response) = stream.message().await? {
         let at = now();
         for event in response.events() {
-            let Some((vip, change)) = read(prefix, event, at) else { continue };
-            *next = (*next).max(change.revision + 1);
-            learn(&mut lock(known), vip, change);
+            let Some(kv) = event.kv() else { continue };
+            *next = (*next).max(kv.mod_revision() + 1);
+            if let Some(node) = node_of(prefix, kv.key()) {
+                let renewals = &mut lock(known).renewals;
+                let renewal = Renewal { at, session: kv.create_revision() };
+                let earliest = renewals.entry((node, kv.mod_revision())).or_insert(renewal);
+                earliest.at = at.min(earliest.at);
+            } else if let Some((vip, change)) = read(prefix, event, at) {
+                learn(&mut lock(known).records, vip, change);
+            }
         }
         if response.canceled() {
             // What was compacted away is told by another member, or by nobody.
@@ -145,7 +177,22 @@ fn read(prefix: &str, event: &Event, at: Instant) -> Option<(IpAddr, Change)> {
 }
 
 fn vip_of(prefix: &str, key: &[u8]) -> Option<IpAddr> {
-    str::from_utf8(key).ok()?.strip_prefix(prefix)?.parse().ok()
+    str::from_utf8(key).ok()?.strip_prefix(prefix)?.strip_prefix("vip/")?.parse().ok()
+}
+
+fn node_of(prefix: &str, key: &[u8]) -> Option<String> {
+    Some(str::from_utf8(key).ok()?.strip_prefix(prefix)?.strip_prefix("node/")?.to_owned())
+}
+
+/// The longest time between two of a node's renewals, as much of it as lies between `from` and `to`.
+fn longest_between(renewals: impl Iterator<Item = Renewal>, from: Instant, to: Instant) -> Option<Duration> {
+    let within: Vec<Renewal> = renewals.filter(|it| from < it.at && it.at < to).collect();
+    if within.windows(2).any(|pair| pair[0].session != pair[1].session) {
+        return None;
+    }
+    let mut marks: Vec<Instant> = within.iter().map(|it| it.at).chain([from, to]).collect();
+    marks.sort();
+    marks.windows(2).map(|pair| pair[1].since(pair[0])).max()
 }
 
 /// The node a record names. Read without the agent's own code: the judge must not share its mistakes.
@@ -170,7 +217,7 @@ fn in_order(known: &BTreeMap<(IpAddr, Revision), Change>) -> Changes {
     changes
 }
 
-fn lock<T>(known: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock(known: &Mutex<Told>) -> MutexGuard<'_, Told> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -199,6 +246,24 @@ mod tests {
             learn(&mut known, vip, Change { at: at(*ms), revision: *revision, owner: None });
         }
         in_order(&known)[&vip].iter().map(|change| change.at).collect()
+    }
+
+    #[test]
+    fn the_longest_time_without_a_renewal_lies_within_the_window() {
+        let longest = |renewals: [(u64, Revision); 4], from, to| {
+            longest_between(
+                renewals.map(|(ms, session)| Renewal { at: at(ms), session }).into_iter(),
+                at(from),
+                at(to),
+            )
+        };
+        let one = [(5, 7), (20, 7), (30, 7), (90, 7)];
+        assert_eq!(longest(one, 0, 40), Some(Duration::from_millis(15)));
+        assert_eq!(longest(one, 20, 70), Some(Duration::from_millis(40)));
+        assert_eq!(longest(one, 91, 94), Some(Duration::from_millis(3)));
+        let two = [(5, 7), (20, 7), (30, 0), (90, 8)];
+        assert_eq!(longest(two, 0, 95), None, "the first session ended");
+        assert_eq!(longest(two, 0, 25), Some(Duration::from_millis(15)));
     }
 
     #[test]

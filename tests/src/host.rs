@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, sendto, socket};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::sethostname;
 
 use crate::namespace::Namespace;
@@ -149,6 +149,20 @@ impl Host {
         self.0.nics.lock().unwrap_or_else(PoisonError::into_inner).retain(|nic| nic.port.link() != link);
     }
 
+    /// Puts a bridge over a link, which becomes its port: what was the link's addresses are the bridge's.
+    pub fn bridge_over(&self, link: &str, bridge: &str) {
+        let (link, bridge) = (link.to_owned(), bridge.to_owned());
+        self.run(move || {
+            let addresses = netlink::addresses(&link);
+            netlink::add_bridge(&bridge);
+            netlink::join_bridge(&link, &bridge);
+            for address in addresses.into_iter().filter(|net| !is_link_local(net.addr())) {
+                netlink::remove_address(&link, address);
+                netlink::add_address(&bridge, address);
+            }
+        });
+    }
+
     /// Puts an address on a link by hand.
     pub fn add_address(&self, link: &str, address: IpNet) {
         let link = link.to_owned();
@@ -171,7 +185,9 @@ impl Host {
     pub fn send_frame(&self, link: &str, frame: &[u8]) {
         let (link, frame) = (link.to_owned(), frame.to_owned());
         self.run(move || {
-            send_raw(&link, &frame).unwrap_or_else(|errno| panic!("cannot send a frame on {link}: {errno}"));
+            RawSender::open(&link)
+                .and_then(|sender| sender.send(&frame))
+                .unwrap_or_else(|errno| panic!("cannot send a frame on {link}: {errno}"));
         });
     }
 
@@ -209,16 +225,32 @@ impl Host {
     }
 }
 
-fn send_raw(link: &str, frame: &[u8]) -> nix::Result<()> {
-    let packet_address = |interface: InterfaceAddress| {
-        let address = interface.address.filter(|_| interface.interface_name == link)?;
-        address.as_link_addr().copied()
-    };
-    let destination = getifaddrs()?.find_map(packet_address).ok_or(Errno::ENODEV)?;
-    // Protocol 0: the socket receives nothing.
-    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-    sendto(socket.as_raw_fd(), frame, &destination, MsgFlags::empty())?;
-    Ok(())
+/// Sends frames as they stand on one link of the host that it was opened in.
+#[derive(Debug)]
+pub(crate) struct RawSender {
+    socket: OwnedFd,
+    destination: LinkAddr,
+}
+
+impl RawSender {
+    pub(crate) fn open(link: &str) -> nix::Result<Self> {
+        let packet_address = |interface: InterfaceAddress| {
+            let address = interface.address.filter(|_| interface.interface_name == link)?;
+            address.as_link_addr().copied()
+        };
+        let destination = getifaddrs()?.find_map(packet_address).ok_or(Errno::ENODEV)?;
+        // Protocol 0: the socket receives nothing.
+        let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+        Ok(Self { socket, destination })
+    }
+
+    pub(crate) fn send(&self, frame: &[u8]) -> nix::Result<()> {
+        sendto(self.socket.as_raw_fd(), frame, &self.destination, MsgFlags::empty()).map(drop)
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The mounts of a host. Private first: or they would appear on the machine.

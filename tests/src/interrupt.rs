@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM of the lab's programs: nothing of a lab is left behind.
 
-use std::io;
+use std::io::{self, IsTerminal, Write, stdout};
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -61,8 +61,18 @@ impl Interrupt {
             let was_awaited = self.0.compare_exchange(AWAITED, COME, Ordering::SeqCst, Ordering::SeqCst);
             if was_awaited.is_err() {
                 lab::abandon_all();
+                end_line();
                 exit(INTERRUPTED);
             }
         }
+    }
+}
+
+/// The shell's next prompt gets a line of its own: on a terminal the last one may be a living line, which has no end.
+fn end_line() {
+    let mut out = stdout();
+    if out.is_terminal() {
+        // The terminal may have gone; then nobody misses it.
+        let _ = out.write_all(b"\n");
     }
 }

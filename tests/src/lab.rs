@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mantle::protocol::Instant;
+use mantle::wire::Mac;
 
+use crate::asker::Asker;
 use crate::binaries;
 use crate::clock::now;
 use crate::etcd::{EtcdCluster, EtcdOptions};
@@ -108,6 +110,17 @@ impl Lab {
     pub fn client_every(&self, interval: Duration, vips: &[IpAddr]) -> Client {
         let name = format!("client-{}", self.numbers.load(Ordering::Relaxed));
         Client::start(&self.add(&name, true, false), vips, interval)
+    }
+
+    /// Adds a host on the public switch only that asks for the VIPs all the time, and believes them to be at `mac`.
+    pub fn asker(&self, vips: &[IpAddr], mac: Mac) -> Asker {
+        self.asker_every(Asker::INTERVAL, vips, mac)
+    }
+
+    /// Like [`Self::asker`], with another pause.
+    pub fn asker_every(&self, pause: Duration, vips: &[IpAddr], mac: Mac) -> Asker {
+        let name = format!("asker-{}", self.numbers.load(Ordering::Relaxed));
+        Asker::start(&self.add(&name, true, false), PUBLIC_LINK, vips, mac, pause)
     }
 
     /// Starts an etcd cluster of so many members, on hosts of their own on the private switch.

@@ -5,6 +5,7 @@
 //! share nothing, so scenarios run in parallel. The lab panics when it cannot do what it is asked: a scenario has
 //! nobody else to hand an error to, and must never pass because something could not be tried.
 
+pub mod asker;
 pub mod bench;
 pub mod clock;
 pub mod demo;
@@ -24,6 +25,7 @@ mod interrupt;
 mod namespace;
 mod netlink;
 
+pub use asker::{Asked, Asker};
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdVersion};
 pub use history::History;
 pub use host::Host;

@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aya::Ebpf;
+use aya::programs::{Xdp, XdpMode};
 use ipnet::IpNet;
 use mantle::wire::Mac;
 use nix::sched::CloneFlags;
@@ -16,6 +18,9 @@ use crate::namespace::Namespace;
 use crate::netlink;
 
 const BRIDGE: &str = "switch";
+
+/// A program that does nothing.
+static PASSES: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/baseline.o");
 
 /// A switch of the lab.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ struct Inner {
     ports: AtomicU8,
     namespace: Namespace,
     wiring: Mutex<Wiring>,
+    /// What is attached to ports, for as long as the switch is there.
+    programs: Mutex<Vec<Ebpf>>,
 }
 
 /// Who is connected where.
@@ -52,7 +59,13 @@ impl Switch {
             }
             netlink::add_bridge(BRIDGE);
         });
-        Self(Arc::new(Inner { number, ports: AtomicU8::default(), namespace, wiring: Mutex::default() }))
+        Self(Arc::new(Inner {
+            number,
+            ports: AtomicU8::default(),
+            namespace,
+            wiring: Mutex::default(),
+            programs: Mutex::default(),
+        }))
     }
 
     /// Connects a host: it gets the link, up, with these addresses.
@@ -115,6 +128,14 @@ impl Port {
         self.switch.namespace().run(move || netlink::set_up(&name, up));
     }
 
+    /// Has this end carry an XDP program that lets everything pass, as a network card's driver would be able to: without
+    /// one a veth loses what its other end sends back from XDP.
+    pub fn carry_xdp(&self) {
+        let name = self.name.clone();
+        let program = self.switch.namespace().run(move || pass_by_xdp(&name));
+        self.switch.0.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
+    }
+
     /// What the host calls its end.
     pub fn link(&self) -> &str {
         &self.link
@@ -124,4 +145,14 @@ impl Port {
     pub fn mac(&self) -> Mac {
         self.mac
     }
+}
+
+/// Attaches a program at XDP that lets everything pass, for as long as what this gives lives.
+fn pass_by_xdp(link: &str) -> Ebpf {
+    let mut ebpf = Ebpf::load(PASSES).unwrap_or_else(|error| panic!("cannot load a program: {error}"));
+    let program = ebpf.program_mut("empty_xdp").and_then(|program| program.try_into().ok());
+    let program: &mut Xdp = program.expect("the committed object has it");
+    let attached = program.load().and_then(|()| program.attach(link, XdpMode::Driver));
+    attached.unwrap_or_else(|error| panic!("cannot attach an XDP program to {link}: {error}"));
+    ebpf
 }

@@ -1,8 +1,10 @@
 //! What the agent's threads say to each other.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::dataplane::{Counters, LinkMode};
 use crate::protocol::{Event, Instant, Revision, Stance};
 
 /// What the core wants of the hands.
@@ -21,4 +23,8 @@ pub(super) enum News {
     Event(Event),
     /// What each VIP waits for that cannot be worn now.
     Waits(Vec<(IpAddr, Arc<str>)>),
+    /// By what the kernel program fences each link that is there, if it does.
+    Modes(BTreeMap<Arc<str>, Option<LinkMode>>),
+    /// What the kernel program counted of the VIPs that it knows.
+    Counts(BTreeMap<IpAddr, Counters>),
 }

@@ -14,10 +14,11 @@ use super::channel::{News, Order};
 use super::showing::Showing;
 use super::story;
 use crate::clock;
+use crate::dataplane::RightCell;
 use crate::etcd::{Etcd, StoreEvent};
 use crate::observe::Counters;
 use crate::protocol::node::{Happening, How, Purpose, Request};
-use crate::protocol::{Effect, Event, Instant, Node};
+use crate::protocol::{Effect, Event, Instant, Node, Revision};
 
 /// The core loop and what it drives.
 pub(super) struct Core {
@@ -27,6 +28,8 @@ pub(super) struct Core {
     pub(super) etcd: Etcd,
     /// How long a transaction is tried.
     pub(super) patience: Duration,
+    /// The right, as the kernel program sees it, where there is one.
+    pub(super) right: Option<RightCell>,
     /// Where its stances go.
     pub(super) hands: UnboundedSender<Order>,
     /// Where the answers to its transactions come from.
@@ -50,33 +53,39 @@ impl Core {
         loop {
             let now = clock::now();
             let wait = self.node.deadline().since(now).min(LONGEST_WAIT).min(self.showing.due_in(now));
-            let event = tokio::select! {
+            let mut events = Vec::new();
+            tokio::select! {
                 biased;
                 news = inbox.recv() => match news {
-                    Some(news) => self.translate(news),
+                    Some(news) => events.extend(self.translate(news)),
                     None => return,
                 },
-                Some(news) = store.recv() => self.translate_store(news),
-                () = sleep(wait) => Some(Event::Tick),
-            };
+                Some(news) = store.recv() => events.extend(self.translate_store(news)),
+                () = sleep(wait) => events.push(Event::Tick),
+            }
+            // What has come in meanwhile is answered together: many VIPs at once cost etcd a few transactions.
+            while let Ok(news) = inbox.try_recv() {
+                events.extend(self.translate(news));
+            }
+            while let Ok(news) = store.try_recv() {
+                events.extend(self.translate_store(news));
+            }
             let now = clock::now();
-            if let Some(event) = event
-                && self.step(now, event)
-            {
+            if !events.is_empty() && self.step(now, events) {
                 return;
             }
             self.showing.show(now, &self.node, &self.etcd);
         }
     }
 
-    /// Feeds one event; says whether the node has ended.
-    fn step(&mut self, now: Instant, event: Event) -> bool {
+    /// Feeds events; says whether the node has ended.
+    fn step(&mut self, now: Instant, events: Vec<Event>) -> bool {
         let mut ended = false;
-        for effect in self.node.handle(now, event) {
+        for effect in self.node.handle_all(now, events) {
             match effect {
                 Effect::Commit(request) => self.commit(request),
                 Effect::Stand(vip, stance) => self.order(Order::Stand(vip, stance)),
-                Effect::Right(session, until) => self.order(Order::Right(session, until)),
+                Effect::Right(session, until) => self.move_right(session, until),
                 Effect::Relist => self.etcd.restart_watch(),
                 Effect::Tell(happening) => {
                     self.count(&happening);
@@ -94,6 +103,14 @@ impl Core {
             News::Event(event) => Some(event),
             News::Waits(waits) => {
                 self.showing.waits(waits);
+                None
+            }
+            News::Modes(modes) => {
+                self.showing.modes(modes);
+                None
+            }
+            News::Counts(counts) => {
+                self.showing.counts(counts);
                 None
             }
         }
@@ -137,6 +154,16 @@ impl Core {
             // The core is gone only when the agent ends; then nobody waits for the answer.
             let _ = news.send(News::Event(Event::Answered { request, sent, answer: committed.answer }));
         });
+    }
+
+    /// Moves the right in the kernel program at once, for all VIPs with one store; the hands hear of it.
+    fn move_right(&self, session: Revision, until: Instant) {
+        match &self.right {
+            Some(right) if until == Instant::ZERO => right.revoke(),
+            Some(right) => right.grant(session, until),
+            None => {}
+        }
+        self.order(Order::Right(session, until));
     }
 
     fn order(&self, order: Order) {

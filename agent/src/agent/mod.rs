@@ -3,7 +3,7 @@
 //! | thread | runs | may wait for |
 //! |---|---|---|
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
-//! | `mantle-hands` | addresses and announcements | netlink, the clock |
+//! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
 //! | main | signals, HTTP, the control socket, systemd | clients |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
@@ -12,8 +12,6 @@
 mod channel;
 mod core;
 mod hands;
-mod lifetime;
-mod place;
 mod runtime_dir;
 mod showing;
 mod side;
@@ -22,9 +20,10 @@ mod story;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -32,17 +31,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::channel::{News, Order};
 use self::core::Core;
-use self::hands::Hands;
-use self::lifetime::Lifeline;
+use self::hands::{Hands, Tools};
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
 use self::side::{Doors, Side};
 use crate::announce::{Announcements, Pace, PaceError};
 use crate::clock;
 use crate::config::Config;
+use crate::dataplane::RightCell;
 use crate::etcd::{self, Etcd};
 use crate::link::OpenError;
-use crate::observe::status::Fence;
 use crate::observe::{feed, listen, snapshot};
 use crate::protocol::node::{Node, Settings};
 
@@ -89,7 +87,6 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let runtime = current_thread()?;
     let doors = runtime.block_on(Doors::open(&config.runtime_dir, config.http.listen))?;
     let etcd = Etcd::new(etcd_settings(config)?);
-    let lifeline = Lifeline::covering(config.timing.right);
     let vips: BTreeMap<IpAddr, Arc<str>> =
         config.vips.iter().map(|vip| (vip.ip, vip.link.as_str().into())).collect();
     let settings = Settings {
@@ -107,23 +104,38 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let (orders, order_inbox) = mpsc::unbounded_channel();
 
     let pace = Pace::new(config.announce.burst.clone(), config.announce.refresh)?;
-    let hands_news = news.clone();
-    let hands_counters = Arc::clone(&counters);
-    start_hands(order_inbox, move || {
-        Hands::open(vips, Announcements::new(pace), lifeline, hands_news, hands_counters)
-    })?;
+    let tools = Tools {
+        vips,
+        announcements: Announcements::new(pace),
+        mode: config.dataplane.mode,
+        pin_name: pin_name(&config.runtime_dir),
+        right: config.timing.right,
+        news: news.clone(),
+        counters: Arc::clone(&counters),
+    };
+    let (right, hands) = start_hands(order_inbox, tools)?;
 
     let core = Core {
         node,
         etcd,
         patience: config.timing.right,
+        right,
         hands: orders,
         news: news.clone(),
         showing: Showing::new(publisher, facts),
         counters,
     };
     let ended = start_core(core, inbox)?;
-    runtime.block_on(Side { doors, feed, news, ended }.run())
+    runtime.block_on(Side { doors, feed, news, ended }.run())?;
+    // Everything is off: the hands are about to take the kernel program away.
+    let _ = hands.join();
+    Ok(())
+}
+
+/// The name that the kernel program is pinned under: one per runtime directory, as there is one agent in each.
+fn pin_name(runtime_dir: &Path) -> String {
+    let path = runtime_dir.strip_prefix("/run").unwrap_or(runtime_dir);
+    path.to_string_lossy().trim_start_matches('/').to_owned()
 }
 
 /// A thread that panics takes the process with it: half an agent is worse than none.
@@ -142,12 +154,10 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
             cluster: config.cluster.as_str().into(),
             machine: settings.machine.as_str().into(),
             agent_version: env!("CARGO_PKG_VERSION"),
-            mode: Fence::Lifetime,
             started_at: clock::now(),
         },
         timing: config.timing,
         links,
-        fence: Fence::Lifetime,
     }
 }
 
@@ -173,17 +183,20 @@ fn current_thread() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Starts the hands' thread; comes back once the links are open.
+/// Starts the hands' thread; comes back once the links are open, with the right as the kernel program sees it.
 fn start_hands(
     orders: mpsc::UnboundedReceiver<Order>,
-    open: impl FnOnce() -> Result<Hands, OpenError> + Send + 'static,
-) -> Result<(), RunError> {
+    tools: Tools,
+) -> Result<(Option<RightCell>, JoinHandle<()>), RunError> {
     let runtime = current_thread()?;
     let (opened, result) = blocking::sync_channel(1);
-    thread::Builder::new().name("mantle-hands".to_owned()).spawn(move || {
+    let thread = thread::Builder::new().name("mantle-hands".to_owned()).spawn(move || {
         runtime.block_on(async move {
-            let (hands, outcome) = match open() {
-                Ok(hands) => (Some(hands), Ok(())),
+            let (hands, outcome) = match Hands::open(tools) {
+                Ok(hands) => {
+                    let right = hands.right();
+                    (Some(hands), Ok(right))
+                }
                 Err(error) => (None, Err(error)),
             };
             let waited_for = opened.send(outcome).is_ok();
@@ -193,7 +206,7 @@ fn start_hands(
         });
     })?;
     match result.recv() {
-        Ok(outcome) => Ok(outcome?),
+        Ok(outcome) => Ok((outcome?, thread)),
         Err(blocking::RecvError) => Err(io::Error::other("it ended before it began").into()),
     }
 }

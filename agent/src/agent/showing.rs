@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
+use crate::dataplane::{Counters, LinkMode};
 use crate::etcd::{EndpointStatus, Etcd};
 use crate::observe::status::{Fence, SessionState};
 use crate::observe::{Publisher, Snapshot, snapshot};
@@ -26,6 +27,10 @@ pub(super) struct Showing {
 struct Seen {
     /// What the VIPs that cannot be worn wait for.
     waits: BTreeMap<IpAddr, Arc<str>>,
+    /// By what the kernel program fences each link that is there, if it does.
+    modes: BTreeMap<Arc<str>, Option<LinkMode>>,
+    /// What the kernel program counted.
+    counts: BTreeMap<IpAddr, Counters>,
     /// The newest revision of etcd's store.
     revision: Revision,
 }
@@ -39,8 +44,6 @@ pub(super) struct Facts {
     pub(super) timing: Timing,
     /// The links of the VIPs, as the configuration names them.
     pub(super) links: BTreeMap<IpAddr, Arc<str>>,
-    /// What fences the VIPs.
-    pub(super) fence: Fence,
 }
 
 /// How old a snapshot may be: enough for eyes and scrapes, and little work with a thousand VIPs.
@@ -73,6 +76,17 @@ impl Showing {
         self.soon();
     }
 
+    /// By what the kernel program fences each link that is there, if it does.
+    pub(super) fn modes(&mut self, modes: BTreeMap<Arc<str>, Option<LinkMode>>) {
+        self.seen.modes = modes;
+        self.soon();
+    }
+
+    /// What the kernel program counted.
+    pub(super) fn counts(&mut self, counts: BTreeMap<IpAddr, Counters>) {
+        self.seen.counts = counts;
+    }
+
     /// A revision of etcd's store was seen.
     pub(super) fn seen(&mut self, revision: Revision) {
         self.seen.revision = self.seen.revision.max(revision);
@@ -99,6 +113,11 @@ fn snapshot_of(now: Instant, facts: &Facts, seen: &Seen, node: &Node, etcd: &Etc
             endpoints: endpoints.into_iter().map(endpoint).collect(),
             revision: seen.revision,
         },
+        links: seen
+            .modes
+            .iter()
+            .map(|(link, mode)| snapshot::Link { link: Arc::clone(link), mode: *mode })
+            .collect(),
         vips: node.vips().map(|look| vip(facts, seen, look)).collect(),
         peers: node.peers().map(peer).collect(),
     }
@@ -140,15 +159,19 @@ fn is_acknowledged(now: Instant, facts: &Facts, node: &Node) -> bool {
 }
 
 fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
+    let link = facts.links.get(&look.ip).cloned().unwrap_or_default();
+    let fenced = seen.modes.get(&link).is_some_and(Option::is_some);
     snapshot::Vip {
         vip: look.ip,
-        link: facts.links.get(&look.ip).cloned().unwrap_or_default(),
+        link,
         stance: look.stance,
         owner: look.holder.map(|holder| holder.node.clone()),
         epoch: look.epoch,
         ready: look.ready,
         waits_for: seen.waits.get(&look.ip).cloned(),
-        fence: facts.fence,
+        fence: if fenced { Fence::Kernel } else { Fence::Lifetime },
+        // Where nothing was counted yet the counts are there, and zero.
+        counters: seen.counts.get(&look.ip).copied().or(fenced.then(Counters::default)),
         since: look.since,
     }
 }

@@ -12,6 +12,12 @@ pub struct Attached {
     pub mode: LinkMode,
     /// Whether TC has them by TCX, or else by filters of a clsact qdisc.
     pub tcx: bool,
+    /// Whether a program of somebody else's at generic XDP keeps what arrives from ours.
+    ///
+    /// The kernel itself answers then, which the program lets out while the right lasts: after it the VIP is silent and no
+    /// connection comes to pass. But what wants no answer still gets in until the address is off, and nothing is sent on to
+    /// a successor: here the VIP is no safer than the address's lifetime makes it, and a handoff is a plain release.
+    pub blind: bool,
 }
 
 /// Where the kernel program meets what arrives.

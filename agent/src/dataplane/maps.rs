@@ -58,7 +58,7 @@ impl Definition {
 }
 
 /// Whether a predecessor's maps are there, all of them; if they aren't whole, what it pinned is moved aside.
-pub(super) fn adoptable(pins: &Pins) -> Result<bool, PinError> {
+pub(super) fn adoptable(pins: &mut Pins) -> Result<bool, PinError> {
     if pins.is_empty()? {
         return Ok(false);
     }

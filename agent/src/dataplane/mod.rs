@@ -17,6 +17,8 @@ mod bpffs;
 mod cause;
 mod driver;
 mod events;
+mod hook;
+mod look;
 mod maps;
 mod pins;
 mod right;
@@ -45,6 +47,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 pub use self::attached::{AttachError, Attached, LinkMode};
 pub use self::events::{DataplaneEvent, Events, Kind};
+pub use self::look::{Look, LookError, SeenVip};
 pub use self::pins::PinError;
 use self::pins::{LinkPins, Pins};
 pub use self::right::{Right, RightCell};
@@ -52,9 +55,8 @@ use self::table::Table;
 pub use self::table::{Entry, EntryError, Found};
 use self::tc::{Side, TcFailure};
 pub use self::unavailable::Unavailable;
-use self::xdp::XdpFailure;
 use crate::config::Mode;
-use crate::link::Link;
+use crate::link::{Link, generic_xdp};
 
 /// The kernel program, loaded.
 ///
@@ -72,6 +74,8 @@ pub struct Dataplane {
     events: Option<RingBuf<MapData>>,
     /// The links that were said to go without XDP.
     without_xdp: BTreeSet<u32>,
+    /// The links that were said to have another's generic XDP.
+    blind: BTreeSet<u32>,
 }
 
 impl Dataplane {
@@ -79,15 +83,19 @@ impl Dataplane {
     ///
     /// Stays in the network namespace of the thread that called.
     pub fn open(name: &str, mode: Mode) -> Result<Self, Unavailable> {
+        Self::open_object(object::OBJECT, name, mode)
+    }
+
+    fn open_object(object: &[u8], name: &str, mode: Mode) -> Result<Self, Unavailable> {
         Unavailable::foreseen()?;
-        let pins = Pins::open(bpffs::mounted().map_err(Unavailable::Bpffs)?, name)?;
-        let adopted = maps::adoptable(&pins)?;
+        let mut pins = Pins::open(bpffs::mounted().map_err(Unavailable::Bpffs)?, name)?;
+        let adopted = maps::adoptable(&mut pins)?;
         for stale in pins.stale()? {
             tracing::warn!(
                 "what is pinned at {stale} is damaged, or of another version or network namespace: made anew"
             );
         }
-        let opened = Self::load(pins, mode)?;
+        let opened = Self::load(object, pins, mode)?;
         if adopted {
             let vips = opened.table.entries().count();
             tracing::info!(vips, "took over the kernel program's maps from an earlier agent");
@@ -105,7 +113,12 @@ impl Dataplane {
         retain_links(&pins, &[]).and(pins.remove())
     }
 
-    fn load(pins: Pins, mode: Mode) -> Result<Self, Unavailable> {
+    /// Whether an earlier agent left anything pinned under that name.
+    pub fn is_pinned(name: &str) -> bool {
+        bpffs::is_mounted().unwrap_or(false) && Pins::is_there(Path::new(bpffs::ROOT), name)
+    }
+
+    fn load(object: &[u8], pins: Pins, mode: Mode) -> Result<Self, Unavailable> {
         raise_memory_limit();
         let mut loader = EbpfLoader::new();
         // Nothing in the programs depends on the kernel's types.
@@ -113,7 +126,7 @@ impl Dataplane {
         for map in &maps::ALL {
             loader.map_pin_path(map.name, pins.map(map.name));
         }
-        let mut programs = loader.load(object::OBJECT).map_err(|error| Unavailable::maps(&error))?;
+        let mut programs = loader.load(object).map_err(|error| Unavailable::maps(&error))?;
         for side in Side::BOTH {
             tc_program(&mut programs, side).load().map_err(|error| Unavailable::program(&error))?;
         }
@@ -149,6 +162,7 @@ impl Dataplane {
             right,
             events: Some(events),
             without_xdp: BTreeSet::new(),
+            blind: BTreeSet::new(),
         })
     }
 
@@ -163,7 +177,7 @@ impl Dataplane {
         for side in Side::BOTH {
             let program = tc_program(&mut self.programs, side);
             let attached = if self.tcx {
-                tc::attach_tcx(program, side, &name, &pins)
+                tc::attach_tcx(program, side, link.index, &name, &pins)
             } else {
                 tc::attach_filter(program, side, &name, &pins)
             };
@@ -176,7 +190,29 @@ impl Dataplane {
                 });
             }
         }
-        Ok(Attached { mode: self.attach_xdp(link, &name, &pins), tcx: self.tcx })
+        // A link of ours that is unpinned here stays a moment longer.
+        let was_ours = pins.has(xdp::GENERIC);
+        let mode = self.attach_xdp(link, &name, &pins);
+        let blind =
+            !was_ours && mode != (LinkMode::Xdp { native: false }) && self.is_blind(link.index, &name);
+        Ok(Attached { mode, tcx: self.tcx, blind })
+    }
+
+    /// Whether somebody else's program is at generic XDP. What it has copied (`skb_pp_cow_data`, which loses `mac_len`) the
+    /// kernel shows to TC without its Ethernet header: for the program no frame that it knows.
+    fn is_blind(&mut self, index: u32, name: &str) -> bool {
+        match generic_xdp(index) {
+            Ok(None) => return false,
+            Ok(Some(program)) if self.blind.insert(index) => tracing::warn!(
+                link = name,
+                program,
+                "a program of somebody else's at generic XDP keeps what arrives from the kernel program: only what leaves is \
+                 fenced; move that program into the driver, or to another link"
+            ),
+            Ok(Some(_)) => {}
+            Err(error) => tracing::warn!(link = name, "whether generic XDP is in use is not known: {error}"),
+        }
+        true
     }
 
     fn attach_xdp(&mut self, link: &Link, name: &str, pins: &LinkPins) -> LinkMode {
@@ -201,6 +237,7 @@ impl Dataplane {
     /// Takes the programs off a link; there is none any more a moment later.
     pub fn detach(&mut self, index: u32) -> Result<(), PinError> {
         self.without_xdp.remove(&index);
+        self.blind.remove(&index);
         detach(index, &self.pins.find_link(index))
     }
 
@@ -208,6 +245,7 @@ impl Dataplane {
     /// a link that is gone, or in another namespace now. With them goes what a predecessor left and was of no use.
     pub fn retain_links(&mut self, wanted: &[u32]) -> Result<(), PinError> {
         self.without_xdp.retain(|index| wanted.contains(index));
+        self.blind.retain(|index| wanted.contains(index));
         retain_links(&self.pins, wanted)
     }
 
@@ -229,6 +267,11 @@ impl Dataplane {
     /// What was counted for a VIP since it has an entry, over all CPUs.
     pub fn counters(&self, vip: IpAddr) -> Result<Counters, EntryError> {
         self.table.counters(vip)
+    }
+
+    /// A look at all of it, for whichever thread tells of it.
+    pub fn look(&self) -> Result<Look, LookError> {
+        Look::at(self.pins.dir())
     }
 
     /// A handle on the right, for whichever thread moves it.

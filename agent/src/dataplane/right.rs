@@ -57,9 +57,14 @@ impl RightCell {
 
     /// The right as it stands, a predecessor's at first.
     pub fn read(&self) -> Right {
-        let session = self.0.mark().load(Ordering::SeqCst).cast_signed();
-        let until = Duration::from_nanos(self.0.until().load(Ordering::SeqCst));
-        Right { session, until: Instant::from_boot(until) }
+        let mark = self.0.mark().load(Ordering::SeqCst);
+        layout::Right { mark, until: self.0.until().load(Ordering::SeqCst) }.into()
+    }
+}
+
+impl From<layout::Right> for Right {
+    fn from(layout::Right { mark, until }: layout::Right) -> Self {
+        Self { session: mark.cast_signed(), until: Instant::from_boot(Duration::from_nanos(until)) }
     }
 }
 

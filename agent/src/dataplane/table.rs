@@ -104,13 +104,12 @@ impl Table {
     /// Sets an entry, at once for every frame that comes from now on.
     pub(super) fn set(&mut self, ip: IpAddr, entry: &Entry) -> Result<(), EntryError> {
         let failed = |what| move |error: MapError| EntryError::map(ip, what, &error);
-        let slot = match self.known.get(&ip) {
-            Some(vip) => vip.slot,
-            None => {
-                let slot = *self.free.first().ok_or(EntryError::Full(ip))?;
-                self.forget_counts(slot).map_err(failed("cleared"))?;
-                slot
-            }
+        let slot = if let Some(vip) = self.known.get(&ip) {
+            vip.slot
+        } else {
+            let slot = *self.free.first().ok_or(EntryError::Full(ip))?;
+            self.forget_counts(slot).map_err(failed("cleared"))?;
+            slot
         };
         let address = Address::from(ip);
         let vip = Vip {
@@ -145,24 +144,14 @@ impl Table {
 
     /// What there is.
     pub(super) fn entries(&self) -> impl Iterator<Item = (IpAddr, Found)> {
-        self.known.iter().map(|(ip, vip)| {
-            let (state, session) = (State::of(vip.state), vip.mark.cast_signed());
-            (*ip, Found { state, session, link: vip.link })
-        })
+        self.known.iter().map(|(ip, vip)| (*ip, Found::from(vip)))
     }
 
     /// What was counted for a VIP since it was set first, over all CPUs.
     pub(super) fn counters(&self, ip: IpAddr) -> Result<Counters, EntryError> {
-        let mut sum = Counters::default();
-        let Some(vip) = self.known.get(&ip) else { return Ok(sum) };
-        let counts =
-            self.counters.get(&vip.slot, 0).map_err(|error| EntryError::map(ip, "counted", &error))?;
-        for cpu in counts.iter() {
-            for (sum, count) in sum.0.iter_mut().zip(cpu.0) {
-                *sum += count;
-            }
-        }
-        Ok(sum)
+        let Some(vip) = self.known.get(&ip) else { return Ok(Counters::default()) };
+        let counts = self.counters.get(&vip.slot, 0);
+        counts.map(|counts| sum(&counts)).map_err(|error| EntryError::map(ip, "counted", &error))
     }
 
     fn forget_counts(&mut self, slot: u32) -> Result<(), MapError> {
@@ -183,6 +172,21 @@ impl Table {
             self.admitted = filter;
         }
         Ok(())
+    }
+}
+
+/// What was counted over all CPUs.
+pub(super) fn sum(counts: &PerCpuValues<Counters>) -> Counters {
+    let mut sum = Counters::default();
+    for cpu in counts.iter() {
+        sum.0.iter_mut().zip(cpu.0).for_each(|(sum, count)| *sum += count);
+    }
+    sum
+}
+
+impl From<&Vip> for Found {
+    fn from(vip: &Vip) -> Self {
+        Self { state: State::of(vip.state), session: vip.mark.cast_signed(), link: vip.link }
     }
 }
 

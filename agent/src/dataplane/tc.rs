@@ -1,19 +1,19 @@
 //! The programs at TC: by TCX where the kernel has it (6.6), else as filters of a clsact qdisc.
 
+use std::error::Error;
 use std::io;
 use std::mem;
+use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
-};
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use mantle_ebpf::object;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::cause;
-use super::pins::{LinkPins, PinError, failed};
+use super::pins::{LinkPins, PinError};
+use super::{cause, hook};
 
 /// One of the two hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,14 @@ impl Side {
             Self::Egress => TcAttachType::Egress,
         }
     }
+
+    /// The same as the kernel numbers it.
+    fn hook_number(self) -> u32 {
+        match self {
+            Self::Ingress => hook::TCX_INGRESS,
+            Self::Egress => hook::TCX_EGRESS,
+        }
+    }
 }
 
 /// Why a program is not at its hook.
@@ -55,68 +63,95 @@ pub(super) enum TcFailure {
     Program(#[from] ProgramError),
     #[error(transparent)]
     Link(#[from] LinkError),
+    #[error("looking at what is there: {0}")]
+    Look(#[source] io::Error),
     #[error(transparent)]
     Pin(#[from] PinError),
 }
 
 /// The note that there are filters on the link: nothing of them can be pinned, and nothing needs to be, since they stay until
 /// they are removed.
-const CLSACT: &str = "clsact";
+pub(super) const CLSACT: &str = "clsact";
 
 /// Where our filters stand: before others, which might end the matter without the fence.
 const PRIORITY: u16 = 1;
-const HANDLE: TcHandle = TcHandle::new(0x6d61, 0x6e74);
 
-/// Attaches a program by TCX and pins its link; a predecessor's is taken over, so that at no moment there is none.
+/// Attaches a program by TCX before all others, and pins its link; a predecessor's is taken over, so that at no moment
+/// there is none.
 pub(super) fn attach_tcx(
     program: &mut SchedClassifier,
     side: Side,
+    index: u32,
     link: &str,
     pins: &LinkPins,
 ) -> Result<(), TcFailure> {
-    let pin = pins.path(side.name());
-    if pins.has(side.name()) {
-        match adopt(program, side, link, pins) {
-            Ok(true) => return Ok(()),
-            Ok(false) => tracing::info!(
-                link,
-                "what an earlier agent attached at TC {} is not there any more",
-                side.name()
-            ),
-            Err(error) => tracing::warn!(
-                link,
-                "what an earlier agent attached at TC {} cannot be taken over: {}",
-                side.name(),
-                cause::told(&error)
-            ),
+    let (name, pin) = (side.name(), pins.path(side.name()));
+    if pins.has(name) {
+        match adopt(program, side, index, &pin) {
+            Ok(Adopted::InPlace) => return Ok(()),
+            Ok(Adopted::NotThere) => {
+                tracing::info!(link, "what an earlier agent attached at TC {name} is not there any more");
+                pins.unpin(name)?;
+            }
+            Ok(Adopted::Behind(others)) => {
+                tracing::warn!(
+                    link,
+                    others,
+                    "programs of others had come before the kernel program at TC {name}, where they could pass \
+                     what it fences: it goes first again"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(
+                    link,
+                    "what an earlier agent attached at TC {name} cannot be taken over: {}",
+                    cause::told(&error)
+                );
+                pins.unpin(name)?;
+            }
         }
-        pins.unpin(side.name())?;
     }
     // Before others, which might end the matter without the fence.
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(link, side.hook(), options)?;
     let attached: FdLink = program.take_link(id)?.try_into()?;
-    attached.pin(&pin).map_err(|error| failed("pinning", &pin)(io::Error::other(cause::told(&error))))?;
-    Ok(())
+    // The link that was pinned there goes when the new one is attached.
+    Ok(pins.replace(name, |pin| attached.pin(pin).map(drop))?)
 }
 
-/// Puts the program into a predecessor's link; whether that is, by what the kernel says, where it should be.
-fn adopt(program: &mut SchedClassifier, side: Side, link: &str, pins: &LinkPins) -> Result<bool, TcFailure> {
-    let pinned = FdLink::from(PinnedLink::from_pin(pins.path(side.name()))?);
-    let id = match program.attach_to_link(pinned.try_into()?) {
-        Ok(id) => id,
-        // The interface is gone; this one has only the number in common.
-        Err(error) if cause::errno(&error) == Some(Errno::ENOLINK) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    // The pin holds the link, not this.
-    drop(program.take_link(id)?);
-    let ours = program.info()?.id();
-    let (_, there) = SchedClassifier::query_tcx(link, side.hook())?;
-    Ok(there.iter().any(|program| program.id() == ours))
+/// What became of a predecessor's link.
+enum Adopted {
+    /// It has the new program.
+    InPlace,
+    /// It is not at the hook: the interface is gone, and this one has only the number in common.
+    NotThere,
+    /// So many programs of others run before it.
+    Behind(usize),
 }
 
-/// Attaches a program as a filter, or puts it into a predecessor's.
+/// Puts the program into a predecessor's link, if that is where it should be.
+fn adopt(program: &mut SchedClassifier, side: Side, index: u32, pin: &Path) -> Result<Adopted, TcFailure> {
+    let pinned = FdLink::from(PinnedLink::from_pin(pin)?);
+    let ours = pinned.info()?;
+    let there = hook::links(index, side.hook_number()).map_err(TcFailure::Look)?;
+    match there.iter().position(|link| *link == ours.id()) {
+        Some(0) => {
+            let id = program.attach_to_link(pinned.try_into()?)?;
+            // The pin holds the link, not this.
+            drop(program.take_link(id)?);
+            Ok(Adopted::InPlace)
+        }
+        // The kernel takes no program twice, and without it there would be a gap: the next agent's goes first.
+        Some(_) if ours.program_id() == program.info()?.id() => Ok(Adopted::InPlace),
+        Some(others) => Ok(Adopted::Behind(others)),
+        None => Ok(Adopted::NotThere),
+    }
+}
+
+/// Attaches a program as a filter before all others, and then takes a predecessor's off: at no moment there is none.
+///
+/// A new filter goes before all that have its priority, a replaced one stays where it is (`cls_bpf_change`): so ours is
+/// never replaced, but goes by two names in turn.
 pub(super) fn attach_filter(
     program: &mut SchedClassifier,
     side: Side,
@@ -125,21 +160,20 @@ pub(super) fn attach_filter(
 ) -> Result<(), TcFailure> {
     pins.mark(CLSACT)?;
     match qdisc_add_clsact(link) {
-        Err(error) if cause::errno(&error) != Some(Errno::EEXIST) => {
-            return Err(ProgramError::from(error).into());
-        }
+        Err(error) if !is_there(&error) => return Err(ProgramError::from(error).into()),
         _ => {}
     }
-    // Without a filter there to replace, this fails and changes nothing.
-    let id = match program.attach_to_link(filter(side, link)?) {
-        Ok(id) => id,
-        Err(_) => {
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
-            program.attach_with_options(link, side.hook(), TcAttachOptions::Netlink(options))?
+    let [one, other] = handles(pins);
+    match add_filter(program, side, link, one) {
+        Ok(()) => remove_filter(side, link, other),
+        Err(error) if is_there(&error) => {
+            // There only if an agent died between its adding and its taking off.
+            remove_filter(side, link, other);
+            add_filter(program, side, link, other)?;
+            remove_filter(side, link, one);
         }
-    };
-    // Dropped it would take the filter off; there is nothing in it to leak.
-    mem::forget(program.take_link(id)?);
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 
@@ -147,9 +181,8 @@ pub(super) fn attach_filter(
 pub(super) fn detach_filters(link: &str, pins: &LinkPins) -> Result<(), PinError> {
     if pins.has(CLSACT) {
         for side in Side::BOTH {
-            // Drop takes it off.
-            if let Ok(there) = filter(side, link) {
-                drop(there);
+            for handle in handles(pins) {
+                remove_filter(side, link, handle);
             }
         }
         pins.unpin(CLSACT)?;
@@ -157,8 +190,33 @@ pub(super) fn detach_filters(link: &str, pins: &LinkPins) -> Result<(), PinError
     Ok(())
 }
 
-/// Our filter at one hook of a link, there or not.
-fn filter(side: Side, link: &str) -> Result<SchedClassifierLink, TcFailure> {
-    let found = SchedClassifierLink::attached(link, side.hook(), PRIORITY, HANDLE, None);
-    Ok(found.map_err(|error| ProgramError::from(TcError::IoError(error)))?)
+fn add_filter(
+    program: &mut SchedClassifier,
+    side: Side,
+    link: &str,
+    handle: TcHandle,
+) -> Result<(), TcFailure> {
+    let options = NlOptions { priority: PRIORITY, handle, classid: None };
+    let id = program.attach_with_options(link, side.hook(), TcAttachOptions::Netlink(options))?;
+    // Dropped it would take the filter off; there is nothing in it to leak.
+    mem::forget(program.take_link(id)?);
+    Ok(())
+}
+
+/// Takes a filter off, if it is there.
+fn remove_filter(side: Side, link: &str, handle: TcHandle) {
+    if let Ok(filter) = SchedClassifierLink::attached(link, side.hook(), PRIORITY, handle, None) {
+        // Which takes it off.
+        drop(filter);
+    }
+}
+
+fn is_there(error: &(dyn Error + 'static)) -> bool {
+    cause::errno(error) == Some(Errno::EEXIST)
+}
+
+/// What tells our filters from those of an agent of another name, which the link may have beside ours.
+fn handles(pins: &LinkPins) -> [TcHandle; 2] {
+    let even = pins.agent() & !1;
+    [even, even | 1].map(TcHandle::from)
 }

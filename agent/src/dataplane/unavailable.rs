@@ -137,11 +137,17 @@ fn remedy(status: &str) -> String {
 fn missing(status: &str) -> Vec<&'static str> {
     const NET_ADMIN: u32 = 12;
     const SYS_ADMIN: u32 = 21;
+    const PERFMON: u32 = 38;
     const BPF: u32 = 39;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     let has = |capability: u32| effective >> capability & 1 == 1;
-    let needed = [("CAP_BPF", has(BPF) || has(SYS_ADMIN)), ("CAP_NET_ADMIN", has(NET_ADMIN))];
+    let needed = [
+        ("CAP_BPF", has(BPF) || has(SYS_ADMIN)),
+        // Without it the verifier lets no program compare pointers, as every look into a frame does.
+        ("CAP_PERFMON", has(PERFMON) || has(SYS_ADMIN)),
+        ("CAP_NET_ADMIN", has(NET_ADMIN)),
+    ];
     needed.into_iter().filter_map(|(name, has)| (!has).then_some(name)).collect()
 }
 
@@ -177,11 +183,14 @@ mod tests {
 
     #[test]
     fn the_capabilities_that_lack_are_named() {
-        assert_eq!(missing("Name:\tmantle\nCapEff:\t000001ffffffffff\n"), [""; 0]);
-        assert_eq!(missing("CapEff:\t0000000000000000\n"), ["CAP_BPF", "CAP_NET_ADMIN"]);
-        assert_eq!(missing("CapEff:\t0000000000001000\n"), ["CAP_BPF"]);
-        assert_eq!(missing("CapEff:\t0000000000201000\n"), [""; 0]);
-        assert_eq!(missing("CapEff:\t0000008000000000\n"), ["CAP_NET_ADMIN"]);
+        let none: [&str; 0] = [];
+        assert_eq!(missing("Name:\tmantle\nCapEff:\t000001ffffffffff\n"), none);
+        assert_eq!(missing("CapEff:\t0000000000000000\n"), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
+        assert_eq!(missing("CapEff:\t0000000000001000\n"), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing("CapEff:\t0000000000201000\n"), none);
+        assert_eq!(missing("CapEff:\t000000c000001000\n"), none);
+        assert_eq!(missing("CapEff:\t000000c000000000\n"), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing("CapEff:\t0000008000001000\n"), ["CAP_PERFMON"]);
     }
 
     #[test]

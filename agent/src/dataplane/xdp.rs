@@ -1,17 +1,17 @@
 //! The program at XDP: the accelerator, never a condition.
 
-use std::io;
-
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use nix::errno::Errno;
 use thiserror::Error;
 
 use super::cause;
-use super::pins::{LinkPins, PinError, failed};
+use super::pins::{LinkPins, PinError};
 
 /// Native, or else generic: as what they are pinned.
-pub(super) const FORMS: [(bool, &str); 2] = [(true, "xdp-native"), (false, "xdp-generic")];
+pub(super) const FORMS: [(bool, &str); 2] = [(true, "xdp-native"), (false, GENERIC)];
+/// The second of them.
+pub(super) const GENERIC: &str = "xdp-generic";
 
 /// What there is at XDP on a link.
 #[derive(Debug, Error)]
@@ -35,8 +35,8 @@ pub(super) fn attach(
     generic_too: bool,
     pins: &LinkPins,
 ) -> Result<bool, XdpFailure> {
-    let forms = || FORMS.into_iter().filter(|(native, _)| *native || generic_too);
-    for (native, name) in forms().filter(|(_, name)| pins.has(name)) {
+    // What is there is kept in the form it has: it would be in the way of the other.
+    for (native, name) in FORMS.into_iter().filter(|(_, name)| pins.has(name)) {
         match adopt(program, name, pins) {
             Ok(()) => return Ok(native),
             Err(error) => {
@@ -46,7 +46,8 @@ pub(super) fn attach(
         }
     }
     let mut failure = XdpFailure::Taken;
-    for (native, name) in forms() {
+    let forms = FORMS.into_iter().filter(|(native, _)| *native || generic_too);
+    for (native, name) in forms {
         match attach_anew(program, index, if native { XdpMode::Driver } else { XdpMode::Skb }, name, pins) {
             Ok(()) => return Ok(native),
             Err(XdpFailure::Taken) => return Err(XdpFailure::Taken),
@@ -83,7 +84,5 @@ fn attach_anew(
         _ => error.into(),
     })?;
     let attached: FdLink = program.take_link(id)?.try_into()?;
-    let pin = pins.path(name);
-    attached.pin(&pin).map_err(|error| failed("pinning", &pin)(io::Error::other(cause::told(&error))))?;
-    Ok(())
+    Ok(pins.replace(name, |pin| attached.pin(pin).map(drop))?)
 }

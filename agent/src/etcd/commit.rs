@@ -73,11 +73,12 @@ impl Etcd {
     ) -> Try {
         let settings = self.settings();
         // A connection in the making goes on being made in the background. With nobody left to ask it is worth waiting
-        // for.
+        // for, and so is the answer: thrown away, a renewal that etcd took would keep others waiting and give no right.
         let until = if is_last { deadline } else { deadline.min(Deadline::now() + settings.try_timeout) };
         let Ok(Ok(connection)) = timeout_at(until, endpoint.connection()).await else { return Try::NotDone };
 
-        let limit = settings.try_timeout.min(deadline.saturating_duration_since(Deadline::now()));
+        let left = deadline.saturating_duration_since(Deadline::now());
+        let limit = if is_last { left } else { left.min(settings.try_timeout) };
         if limit.is_zero() {
             return Try::NotDone;
         }

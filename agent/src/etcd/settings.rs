@@ -15,7 +15,7 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// User and password, if etcd asks for them.
     pub user: Option<User>,
-    /// How long one try of a transaction may take before the next endpoint is asked.
+    /// How long one try of a transaction may take before the next endpoint is asked; the last one has what time is left.
     pub try_timeout: Duration,
     /// How long a connection may take until it is usable: TCP, TLS, login and a first answer. A page of a list and the
     /// beginning of a watch may take as long.

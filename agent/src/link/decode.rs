@@ -36,6 +36,12 @@ fn attributes(payload: &[u8], header: usize) -> impl Iterator<Item = NlaBuffer<&
     NlasIterator::new(payload.get(header..).unwrap_or_default()).map_while(Result::ok)
 }
 
+/// The attributes of a link that can be read.
+pub(super) fn link_attributes(payload: &[u8]) -> impl Iterator<Item = LinkAttribute> {
+    attributes(payload, LINK_HEADER)
+        .filter_map(|raw| LinkAttribute::parse_with_param(&raw, AddressFamily::Unspec).ok())
+}
+
 fn link_header(payload: &[u8]) -> Option<LinkHeader> {
     let header = LinkHeader::parse(payload).ok()?;
     // A bridge reports its ports under its own family: there, DELLINK is a port that left the bridge.
@@ -57,8 +63,7 @@ fn link(payload: &[u8]) -> Option<Link> {
         kind: None,
         parent: None,
     };
-    for raw in attributes(payload, LINK_HEADER) {
-        let Ok(attribute) = LinkAttribute::parse_with_param(&raw, header.interface_family) else { continue };
+    for attribute in link_attributes(payload) {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text),
             LinkAttribute::IfAlias(text) => link.alias = Some(text).filter(|text| !text.is_empty()),

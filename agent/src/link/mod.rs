@@ -18,6 +18,7 @@ mod request;
 mod router;
 mod socket;
 mod watch;
+mod xdp;
 
 #[cfg(test)]
 mod kernel_tests;
@@ -30,3 +31,4 @@ pub use lifetime::Lifetime;
 pub use links::Links;
 pub use router::forwards_ipv6;
 pub use watch::machine_links;
+pub use xdp::generic_xdp;

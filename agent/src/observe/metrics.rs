@@ -5,12 +5,13 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::dataplane::Counter;
 use crate::protocol::Instant;
 
-use super::status::{Fence, SessionState};
+use super::status::{Fence, LinkMode, SessionState};
 use super::{Counters, Feed, Snapshot};
 
 /// The media type of what [`text`](Metrics::text) gives.
@@ -46,10 +47,14 @@ impl Collector for Scrape {
         page.agent(&snapshot, &self.0)?;
         page.session(&snapshot, self.0.now())?;
         page.vips(&snapshot, self.0.now())?;
+        page.kernel(&snapshot)?;
         page.others(&snapshot, self.0.now())?;
         page.counters(self.0.counters())
     }
 }
+
+/// What the kernel program counts, and by which labels each is told beside the VIP.
+type Kinds<'a, const N: usize> = [(&'a [(&'a str, &'a str)], Counter); N];
 
 /// The metrics page, written from top to bottom.
 struct Page<'a>(DescriptorEncoder<'a>);
@@ -58,7 +63,7 @@ impl Page<'_> {
     fn agent(&mut self, snapshot: &Snapshot, feed: &Feed) -> fmt::Result {
         self.info("build", "The agent", &[("version", snapshot.node.agent_version)])?;
         let node = &snapshot.node;
-        let fence = match node.mode {
+        let fence = match snapshot.mode() {
             Fence::Lifetime => "lifetime",
             Fence::Kernel => "kernel",
         };
@@ -87,6 +92,48 @@ impl Page<'_> {
         self.gauges("vip_ready", "Whether this node could wear the VIP now", ready)?;
         let epoch = each(&|vip| vip.epoch);
         self.gauges("vip_epoch", "The mod revision of the VIP's record as this node knows it", epoch)
+    }
+
+    /// What the kernel program does, and where.
+    fn kernel(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let modes = snapshot.links.iter().map(|link| {
+            ([("link", link.link.to_string()), ("mode", LinkMode::from(link.mode).name().to_owned())], 1)
+        });
+        self.gauges("link_mode", "Where the kernel program meets what arrives on the link", modes)?;
+        let help = "What the kernel program answered for the VIP";
+        let kinds: Kinds<'_, 2> =
+            [(&[("kind", "arp")], Counter::AnsweredArp), (&[("kind", "ns")], Counter::AnsweredNs)];
+        self.counted("vip_answers", help, snapshot, kinds)?;
+        let help = "What the kernel program dropped because this node may not act as the VIP's owner";
+        let kinds: Kinds<'_, 4> = [
+            (&[("what", "arp")], Counter::DroppedArp),
+            (&[("what", "ns")], Counter::DroppedNs),
+            (&[("what", "ip")], Counter::DroppedIp),
+            (&[("what", "out")], Counter::DroppedOut),
+        ];
+        self.counted("vip_dropped", help, snapshot, kinds)?;
+        let help = "Claims of the VIP by another MAC while this node was owner";
+        self.counted("vip_conflicts", help, snapshot, [(&[], Counter::Conflicts)])
+    }
+
+    fn counted<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        snapshot: &Snapshot,
+        kinds: Kinds<'_, N>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for vip in &snapshot.vips {
+            let Some(counters) = vip.counters else { continue };
+            let vip = vip.vip.to_string();
+            for (labels, counter) in kinds {
+                let labels = [&[("vip", &*vip)], labels].concat();
+                let count = counters.of(counter);
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
     }
 
     fn others(&mut self, snapshot: &Snapshot, now: Instant) -> fmt::Result {
@@ -168,7 +215,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn counter(&mut self, name: &str, help: &str, counter: &Counter) -> fmt::Result {
+    fn counter(&mut self, name: &str, help: &str, counter: &counter::Counter) -> fmt::Result {
         self.0
             .encode_descriptor(name, help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)
@@ -226,7 +273,15 @@ mod tests {
             "mantle_renewal_seconds_bucket{le=\"0.001\"} 0",
             "mantle_renewal_seconds_bucket{le=\"0.002\"} 1",
             "mantle_renewal_seconds_bucket{le=\"+Inf\"} 1",
-            "mantle_node_info{node=\"cp-1\",cluster=\"default\",mode=\"lifetime\"} 1",
+            "mantle_node_info{node=\"cp-1\",cluster=\"default\",mode=\"kernel\"} 1",
+            "mantle_link_mode{link=\"enp0s2\",mode=\"tc\"} 1",
+            "mantle_vip_answers_total{vip=\"192.168.0.15\",kind=\"arp\"} 4821",
+            "mantle_vip_answers_total{vip=\"fd00::15\",kind=\"ns\"} 0",
+            "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"arp\"} 3",
+            "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"ns\"} 0",
+            "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"ip\"} 17",
+            "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"out\"} 2",
+            "mantle_vip_conflicts_total{vip=\"192.168.0.15\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

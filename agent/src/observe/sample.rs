@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::dataplane::{Counters, LinkMode};
 use crate::protocol::{Instant, Stance, Timing};
 
-use super::snapshot::{Endpoint, Etcd, Node, Peer, Session, Snapshot, Vip};
+use super::snapshot::{Endpoint, Etcd, Link, Node, Peer, Session, Snapshot, Vip};
 use super::status::{Fence, SessionState, Status};
 
 /// When the tests look.
@@ -23,7 +24,6 @@ pub(super) fn snapshot() -> Snapshot {
             cluster: "default".into(),
             machine: "4c4c4544-0042".into(),
             agent_version: "0.1.0",
-            mode: Fence::Lifetime,
             started_at: ago(11_520_000),
         },
         etcd: Etcd {
@@ -48,20 +48,22 @@ pub(super) fn snapshot() -> Snapshot {
             state: SessionState::Live,
             id: Some(1234),
             right_until: Some(NOW + Duration::from_millis(812)),
-            bound: Duration::from_millis(2500),
+            bound: Duration::from_secs(1),
             timing: Timing::DEFAULT,
             reason: None,
         },
+        links: vec![Link { link: "enp0s2".into(), mode: Some(LinkMode::Tc) }],
         vips: vec![
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Owner { epoch: 5310 },
+                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1) },
                 owner: Some("cp-1".parse().unwrap()),
                 epoch: 5310,
                 ready: true,
                 waits_for: None,
-                fence: Fence::Lifetime,
+                fence: Fence::Kernel,
+                counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1])),
                 since: ago(182_000),
             },
             Vip {
@@ -72,7 +74,8 @@ pub(super) fn snapshot() -> Snapshot {
                 epoch: 5311,
                 ready: true,
                 waits_for: None,
-                fence: Fence::Lifetime,
+                fence: Fence::Kernel,
+                counters: Some(Counters::default()),
                 since: ago(90_061_000),
             },
             Vip {
@@ -84,6 +87,7 @@ pub(super) fn snapshot() -> Snapshot {
                 ready: false,
                 waits_for: Some("link enp0s9 does not exist".into()),
                 fence: Fence::Lifetime,
+                counters: None,
                 since: ago(4_200),
             },
         ],

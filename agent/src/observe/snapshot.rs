@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dataplane::{Counters, LinkMode};
 use crate::protocol::{Epoch, Instant, NodeName, Revision, Stance, Timing};
 
 use super::status::{self, Fence, SessionState, Status};
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub etcd: Etcd,
     /// Its session.
     pub session: Session,
+    /// The VIPs' links that are there.
+    pub links: Vec<Link>,
     /// The configured VIPs, in the order to show them in.
     pub vips: Vec<Vip>,
     /// The other nodes' sessions.
@@ -36,8 +39,6 @@ pub struct Node {
     pub machine: Arc<str>,
     /// The agent's version.
     pub agent_version: &'static str,
-    /// The strongest fence the node can use.
-    pub mode: Fence,
     /// When the agent started.
     pub started_at: Instant,
 }
@@ -83,6 +84,15 @@ pub struct Session {
     pub reason: Option<Arc<str>>,
 }
 
+/// A link that carries VIPs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// The link, as the configuration names it.
+    pub link: Arc<str>,
+    /// By what the kernel program fences it, if it does.
+    pub mode: Option<LinkMode>,
+}
+
 /// One VIP as this node sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vip {
@@ -102,6 +112,8 @@ pub struct Vip {
     pub waits_for: Option<Arc<str>>,
     /// What makes it unanswered on this node when the right is over.
     pub fence: Fence,
+    /// What the kernel program counted of it, if there is one.
+    pub counters: Option<Counters>,
     /// When its stance or its owner last changed.
     pub since: Instant,
 }
@@ -134,6 +146,12 @@ impl Snapshot {
         matches!(vip.stance, Stance::Owner { .. }) && !self.right_left(now).is_zero()
     }
 
+    /// The strongest fence the node can use.
+    pub fn mode(&self) -> Fence {
+        let fenced = self.links.iter().any(|link| link.mode.is_some());
+        if fenced { Fence::Kernel } else { Fence::Lifetime }
+    }
+
     /// The status to show at `now`, the core thread having last moved `heartbeat_age` ago.
     pub fn status(&self, now: Instant, heartbeat_age: Duration) -> Status {
         let right_left_ms = whole_ms(self.right_left(now));
@@ -144,7 +162,7 @@ impl Snapshot {
                 cluster: self.node.cluster.to_string(),
                 machine: self.node.machine.to_string(),
                 agent_version: self.node.agent_version.to_owned(),
-                mode: self.node.mode,
+                mode: self.mode(),
                 uptime_ms: whole_ms(now.since(self.node.started_at)),
                 heartbeat_age_ms: whole_ms(heartbeat_age),
             },
@@ -165,6 +183,7 @@ impl Snapshot {
                 },
                 reason: self.session.reason.as_deref().map(str::to_owned),
             },
+            links: self.links.iter().map(Link::status).collect(),
             vips: self.vips.iter().map(|vip| vip.status(now, right_left_ms)).collect(),
             peers: self.peers.iter().map(|peer| peer.status(now)).collect(),
         }
@@ -183,6 +202,12 @@ impl Endpoint {
     }
 }
 
+impl Link {
+    fn status(&self) -> status::Link {
+        status::Link { link: self.link.to_string(), mode: self.mode.into() }
+    }
+}
+
 impl Vip {
     fn status(&self, now: Instant, right_left_ms: u64) -> status::Vip {
         let stance = status::Stance::from(self.stance);
@@ -196,6 +221,7 @@ impl Vip {
             ready: self.ready,
             waits_for: self.waits_for.as_deref().map(str::to_owned),
             fence: self.fence,
+            kernel: self.counters.map(Into::into),
             since_ms: whole_ms(now.since(self.since)),
         }
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataplane::{self, Counter, Counters};
 use crate::protocol::{self, Epoch, Revision};
 
 /// The status of one agent.
@@ -21,6 +22,9 @@ pub struct Status {
     pub etcd: Etcd,
     /// Its session.
     pub session: Session,
+    /// The VIPs' links that are there; none from an agent before there was a kernel program.
+    #[serde(default)]
+    pub links: Vec<Link>,
     /// The configured VIPs.
     pub vips: Vec<Vip>,
     /// The other nodes.
@@ -119,6 +123,52 @@ pub struct Timing {
     pub silence_ms: u64,
 }
 
+/// A link that carries VIPs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The link, as the configuration names it.
+    pub link: String,
+    /// Where the kernel program meets what arrives on it.
+    pub mode: LinkMode,
+}
+
+/// Where the kernel program meets what arrives on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkMode {
+    /// Nowhere: there is none.
+    Off,
+    /// At TC.
+    Tc,
+    /// At XDP in its driver, and at TC what gets past that.
+    Xdp,
+    /// At the kernel's generic XDP, and at TC what gets past that.
+    XdpGeneric,
+}
+
+impl LinkMode {
+    /// The mode, as the document and the metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Tc => "tc",
+            Self::Xdp => "xdp",
+            Self::XdpGeneric => "xdp-generic",
+        }
+    }
+}
+
+impl From<Option<dataplane::LinkMode>> for LinkMode {
+    fn from(mode: Option<dataplane::LinkMode>) -> Self {
+        match mode {
+            None => Self::Off,
+            Some(dataplane::LinkMode::Tc) => Self::Tc,
+            Some(dataplane::LinkMode::Xdp { native: true }) => Self::Xdp,
+            Some(dataplane::LinkMode::Xdp { native: false }) => Self::XdpGeneric,
+        }
+    }
+}
+
 /// One VIP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vip {
@@ -140,6 +190,8 @@ pub struct Vip {
     pub waits_for: Option<String>,
     /// What makes it unanswered on this node when the right is over.
     pub fence: Fence,
+    /// What the kernel program counted of it, if there is one.
+    pub kernel: Option<Kernel>,
     /// How long ago its stance or owner last changed.
     pub since_ms: u64,
 }
@@ -171,6 +223,65 @@ pub enum Fence {
     Lifetime,
     /// The kernel program's clock check, and the lifetime behind it.
     Kernel,
+}
+
+/// What the kernel program counted of a VIP since the agent started, and before that under the agent whose session it
+/// resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// What was answered.
+    pub answered: Answered,
+    /// What was dropped.
+    pub dropped: Dropped,
+    /// Claims of the VIP by another MAC while this node was owner.
+    pub conflicts: u64,
+}
+
+/// What the kernel program answered for a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// ARP requests.
+    pub arp: u64,
+    /// Neighbour solicitations.
+    pub ns: u64,
+}
+
+/// What the kernel program dropped: while a VIP is on its link, and this node may not act as its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Arriving ARP about it.
+    pub arp: u64,
+    /// Arriving solicitations and advertisements about it.
+    pub ns: u64,
+    /// Arriving IP for it.
+    pub ip: u64,
+    /// Leaving frames with it as source, or claiming it.
+    pub out: u64,
+}
+
+impl Kernel {
+    /// Whether it has counted anything.
+    pub fn has_counted(&self) -> bool {
+        *self != Self::from(Counters::default())
+    }
+}
+
+impl From<Counters> for Kernel {
+    fn from(counters: Counters) -> Self {
+        Self {
+            answered: Answered {
+                arp: counters.of(Counter::AnsweredArp),
+                ns: counters.of(Counter::AnsweredNs),
+            },
+            dropped: Dropped {
+                arp: counters.of(Counter::DroppedArp),
+                ns: counters.of(Counter::DroppedNs),
+                ip: counters.of(Counter::DroppedIp),
+                out: counters.of(Counter::DroppedOut),
+            },
+            conflicts: counters.of(Counter::Conflicts),
+        }
+    }
 }
 
 /// Another node's session.
@@ -214,6 +325,24 @@ mod tests {
     fn a_field_of_a_later_agent_is_passed_over() {
         let later = GOLDEN.replacen('{', "{ \"mood\": \"fine\",", 1);
         assert_eq!(serde_json::from_str::<Status>(&later).unwrap(), sample::status());
+    }
+
+    #[test]
+    fn the_document_of_an_agent_without_kernel_program_is_read_too() {
+        let mut earlier: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+        earlier.as_object_mut().unwrap().remove("links");
+        for vip in earlier["vips"].as_array_mut().unwrap() {
+            vip.as_object_mut().unwrap().remove("kernel");
+        }
+        let read: Status = serde_json::from_value(earlier).unwrap();
+        assert_eq!((read.links.len(), read.vips[0].kernel), (0, None));
+    }
+
+    #[test]
+    fn a_mode_has_one_name() {
+        for mode in [LinkMode::Off, LinkMode::Tc, LinkMode::Xdp, LinkMode::XdpGeneric] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
+        }
     }
 
     #[test]

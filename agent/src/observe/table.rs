@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Status;
 use super::health;
-use super::status::{Fence, Peer, SessionState, Stance, Vip};
+use super::status::{Fence, Kernel, Link, LinkMode, Peer, SessionState, Stance, Vip};
 
 /// Draws the status; with colours if `colour`.
 pub fn draw(status: &Status, colour: bool) -> String {
@@ -20,6 +20,10 @@ pub fn draw(status: &Status, colour: bool) -> String {
         text.push_str(&grid(columns, status.vips.iter().map(vip_row), ink));
     }
     text.push('\n');
+    if status.links.iter().any(|link| link.mode != LinkMode::Off) {
+        text.push_str(&kernel(&status.vips, ink));
+        text.push('\n');
+    }
     if status.peers.is_empty() {
         text.push_str("no other node is known\n");
     } else {
@@ -80,7 +84,52 @@ fn head(status: &Status, ink: Ink) -> String {
         };
         line(&mut text, &format!("         {:width$}  {verdict}  {detail}", clean(&endpoint.url)));
     }
+    text.push_str(&links(&status.links, ink));
     text
+}
+
+/// The lines on the links: by what each is fenced.
+fn links(links: &[Link], ink: Ink) -> String {
+    let mut text = String::new();
+    let width = links.iter().map(|link| link.link.chars().count()).max().unwrap_or(0);
+    for (at, link) in links.iter().enumerate() {
+        let head = if at == 0 { "links" } else { "" };
+        let (cell, detail): (fn(&'static str) -> Cell, _) = match link.mode {
+            LinkMode::Off => (Cell::warning, "no kernel program: fenced by the addresses' lifetime"),
+            LinkMode::Tc | LinkMode::Xdp | LinkMode::XdpGeneric => {
+                (Cell::good, "fenced by the kernel program")
+            }
+        };
+        let mode = ink.cell(&cell(link.mode.name()));
+        line(&mut text, &format!("{head:9}{:width$}  {mode}  {detail}", clean(&link.link)));
+    }
+    text
+}
+
+/// What the kernel program counted, of the VIPs of which it has counted anything.
+fn kernel(vips: &[Vip], ink: Ink) -> String {
+    let counted = |vip: &Vip| vip.kernel.filter(Kernel::has_counted).map(|kernel| kernel_row(vip, kernel));
+    let rows: Vec<_> = vips.iter().filter_map(counted).collect();
+    if rows.is_empty() {
+        return "the kernel program has counted nothing yet\n".to_owned();
+    }
+    let columns = ["VIP", "ANSWERED ARP", "NS", "DROPPED ARP", "NS", "IP", "OUT", "CONFLICTS"];
+    grid(columns, rows.into_iter(), ink)
+}
+
+fn kernel_row(vip: &Vip, kernel: Kernel) -> [Cell; 8] {
+    let Kernel { answered, dropped, conflicts } = kernel;
+    let count = |count: u64| Cell::plain(count.to_string());
+    [
+        Cell::strong(vip.vip.to_string()),
+        count(answered.arp),
+        count(answered.ns),
+        count(dropped.arp),
+        count(dropped.ns),
+        count(dropped.ip),
+        count(dropped.out),
+        if conflicts == 0 { count(conflicts) } else { Cell::bad(conflicts.to_string()) },
+    ]
 }
 
 fn vip_row(vip: &Vip) -> [Cell; 9] {
@@ -262,6 +311,23 @@ mod tests {
         let text = draw(&status, false);
         assert!(text.contains("no VIP is configured") && text.contains("no other node is known"), "{text}");
         assert!(text.starts_with("STUCK: the core thread has not moved for 9.0 s"), "{text}");
+    }
+
+    #[test]
+    fn a_link_without_kernel_program_says_what_fences_it() {
+        let mut status = sample::status();
+        let link = |link: &str, mode| Link { link: link.to_owned(), mode };
+        status.links = vec![link("bond0", LinkMode::Off), link("br0", LinkMode::XdpGeneric)];
+        let text = draw(&status, false);
+        let off = "links    bond0  off  no kernel program: fenced by the addresses' lifetime\n";
+        let generic = "         br0    xdp-generic  fenced by the kernel program\n";
+        assert!(text.contains(&format!("{off}{generic}")), "{text}");
+        assert!(text.contains("ANSWERED ARP"), "{text}");
+
+        status.vips.remove(0);
+        assert!(draw(&status, false).contains("\nthe kernel program has counted nothing yet\n"));
+        status.links.truncate(1);
+        assert!(!draw(&status, false).contains("has counted"), "without it there is nothing to count");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How a node stands to a VIP.
 
+use std::time::Duration;
+
 use super::key::Epoch;
 
 /// What this node does about one VIP: the rows of the data plane's table.
@@ -11,5 +13,7 @@ pub enum Stance {
     Owner {
         /// The epoch it is worn under.
         epoch: Epoch,
+        /// How long after a renewal the record lets this node answer at worst: no fence that may be slower will do.
+        bound: Duration,
     },
 }

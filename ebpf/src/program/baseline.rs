@@ -12,6 +12,8 @@ use aya_ebpf::macros::{classifier, map, xdp};
 use aya_ebpf::maps::{Array, ProgramArray};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
+mod object;
+
 /// How many bytes are put back: the longest answer.
 const LEN: u32 = 86;
 
@@ -61,17 +63,6 @@ fn again_xdp(ctx: XdpContext) -> u32 {
         unsafe { XDP_NEXT.tail_call(&ctx, 0) };
     }
     xdp_action::XDP_ABORTED
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"MIT\0";
-
-/// The verifier refuses a program that could come here.
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }
 
 /// Only for the host's compiler, when it checks all features: the programs live in the kernel.

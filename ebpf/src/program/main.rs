@@ -16,6 +16,7 @@ use crate::xdp::Xdp;
 
 mod bounds;
 mod maps;
+mod object;
 mod skb;
 mod xdp;
 
@@ -49,18 +50,6 @@ fn mantle_xdp(ctx: XdpContext) -> u32 {
         Verdict::Drop => xdp_action::XDP_DROP,
         Verdict::Reply => xdp_action::XDP_TX,
     }
-}
-
-/// None of the kernel helpers that are used asks for a GPL-compatible license.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"MIT\0";
-
-/// The verifier refuses a program that could come here.
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }
 
 /// Only for the host's compiler, when it checks all features: the programs live in the kernel.

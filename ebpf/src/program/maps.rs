@@ -52,13 +52,11 @@ impl Host for Maps {
         let Some(right) = RIGHT.get_ptr(0) else {
             return Right::default();
         };
-        // SAFETY: the pointer is to the map's only slot. Volatile, each word once, `mark` first, as the agent stores
-        // into it at any time.
-        unsafe {
-            let mark = ptr::read_volatile(&raw const (*right).mark);
-            let until = ptr::read_volatile(&raw const (*right).until);
-            Right { mark, until }
-        }
+        // SAFETY: the pointer is to the map's only slot. Volatile, as the agent stores into it at any time.
+        Right::read(
+            || unsafe { ptr::read_volatile(&raw const (*right).mark) },
+            || unsafe { ptr::read_volatile(&raw const (*right).until) },
+        )
     }
 
     #[inline(always)]

@@ -2,17 +2,14 @@
 
 use super::ndp;
 use super::sight::{self, Message, Payload};
-use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, sender, standing};
+use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, payload, sender, standing};
 use crate::layout::{Counter, Kind};
 use crate::wire::{Advertisement, Arp, Mac, Operation};
 
 /// The verdict on a frame that arrives.
 #[inline(always)]
 pub fn arriving(frame: &mut impl Frame, host: &impl Host) -> Verdict {
-    let Some(head) = frame.head::<{ sight::ETHER }>() else {
-        return Verdict::Pass;
-    };
-    match sight::payload(head) {
+    match payload(frame) {
         Payload::Ipv4 => ipv4(frame, host),
         Payload::Ipv6 => ipv6(frame, host),
         Payload::Arp => arp(frame, host),
@@ -22,10 +19,8 @@ pub fn arriving(frame: &mut impl Frame, host: &impl Host) -> Verdict {
 
 #[inline(always)]
 fn ipv4(frame: &mut impl Frame, host: &impl Host) -> Verdict {
-    let Some(head) = frame.head::<{ sight::IPV4 }>() else {
-        return Verdict::Pass;
-    };
-    match find(host, sight::ipv4_destination(head)) {
+    let address = frame.head().map(sight::ipv4_destination);
+    match address.and_then(|address| find(host, address)) {
         Some(found) => ip(frame, host, &found),
         None => Verdict::Pass,
     }

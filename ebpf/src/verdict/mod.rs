@@ -164,6 +164,12 @@ impl Found<'_> {
     }
 }
 
+/// What is in the frame; what is too short for a header has nothing for us.
+#[inline(always)]
+fn payload(frame: &mut impl Frame) -> sight::Payload {
+    frame.head().map_or(sight::Payload::Other, sight::payload)
+}
+
 /// Who sent the frame. Read again where it is needed: kept, a MAC is six registers.
 #[inline(always)]
 fn sender(frame: &mut impl Frame) -> Mac {

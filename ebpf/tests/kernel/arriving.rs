@@ -75,8 +75,8 @@ fn assert_arp_answer(frame: &[u8], mac: Mac) {
     assert_eq!((arp.target_mac, arp.target_ipv4), (ASKER.0, HOST4.octets()));
 }
 
-/// The answer is a valid advertisement of the VIP at `mac`.
-fn assert_ns_answer(frame: &[u8], mac: Mac, probed: bool) {
+/// The answer is a valid advertisement of the VIP at `mac`, a router's or not.
+fn assert_ns_answer(frame: &[u8], mac: Mac, probed: bool, router: bool) {
     let sliced = SlicedPacket::from_ethernet(frame).unwrap();
     let link = sliced.link.unwrap().to_header().unwrap().ethernet2().unwrap();
     let to = if probed { [0x33, 0x33, 0, 0, 0, 1] } else { ASKER.0 };
@@ -88,7 +88,7 @@ fn assert_ns_answer(frame: &[u8], mac: Mac, probed: bool) {
     let Some(TransportSlice::Icmpv6(message)) = sliced.transport else { panic!("{frame:x?}") };
     assert!(message.is_checksum_valid(ip.header().source(), ip.header().destination()));
     let Icmpv6Type::NeighborAdvertisement(flags) = message.icmp_type() else { panic!("{message:?}") };
-    assert_eq!((flags.router, flags.solicited, flags.r#override), (true, !probed, true));
+    assert_eq!((flags.router, flags.solicited, flags.r#override), (router, !probed, true));
     let Icmpv6PayloadSlice::NeighborAdvertisement(payload) = message.payload_slice().unwrap() else {
         panic!("{message:?}")
     };
@@ -102,10 +102,12 @@ fn assert_ns_answer(frame: &[u8], mac: Mac, probed: bool) {
 fn arp_requests_are_treated_as_the_table_says() {
     let Some(mut lab) = Lab::new() else { return };
     let unicast = arp(OWN, ArpOperation::REQUEST, (ASKER, HOST4), (OWN, VIP4));
+    // From behind a load balancer: the answer goes to SHA.
+    let masked = with(arp_request(VIP4), 6, &[2, 0, 0, 0, 0, 0x0d]);
     let padded = [arp_request(VIP4).as_slice(), &[0; 18]].concat();
     for (hook, row) in Hook::ARRIVING.into_iter().flat_map(|hook| ROWS.map(|row| (hook, row))) {
         stand(&mut lab, row);
-        for frame in [&arp_request(VIP4), &unicast, &padded] {
+        for frame in [&arp_request(VIP4), &unicast, &padded, &masked] {
             let (verdict, counted) = match row.name {
                 "owner" | "yielding" => (Verdict::Reply, Counter::AnsweredArp),
                 _ => (Verdict::Drop, Counter::DroppedArp),
@@ -164,6 +166,9 @@ fn solicitations_are_treated_as_the_table_says() {
         (ask((OWN, VIP6), &source_option(ASKER)), false),
         (ask((OWN, VIP6), &[]), false),
         (ask((OWN, VIP6), &[14, 1, 1, 2, 3, 4, 5, 6]), false),
+        // Where the option names a station the answer goes there, else to the frame's source.
+        (with(solicitation(VIP6), 6, &[2, 0, 0, 0, 0, 0x0d]), false),
+        (ask((OWN, VIP6), &source_option(Mac::BROADCAST)), false),
         (probe(VIP6), true),
     ];
     for (hook, row) in Hook::ARRIVING.into_iter().flat_map(|hook| ROWS.map(|row| (hook, row))) {
@@ -176,9 +181,78 @@ fn solicitations_are_treated_as_the_table_says() {
             };
             let bytes = judged(&mut lab, hook, row.name, frame, verdict, counted);
             if verdict == Verdict::Reply {
-                assert_ns_answer(&bytes, if row.name == "owner" { OWN } else { PEER }, *probed);
+                assert_ns_answer(&bytes, if row.name == "owner" { OWN } else { PEER }, *probed, true);
             }
         }
+    }
+}
+
+#[test]
+fn only_a_router_s_answer_says_router() {
+    let Some(mut lab) = Lab::new() else { return };
+    for hook in Hook::ARRIVING {
+        for router in [0, 1] {
+            lab.set_vips(&[(VIP6.into(), Vip { router, ..vip(State::Owner, 1) })]);
+            lab.set_right(LASTING);
+            let answered = [Counter::AnsweredNs];
+            let bytes = judged(&mut lab, hook, "asked", &solicitation(VIP6), Verdict::Reply, &answered);
+            assert_ns_answer(&bytes, OWN, false, router == 1);
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_version_is_a_fence() {
+    let Some(mut lab) = Lab::new() else { return };
+    let unknown = Vip { state: 5, ..vip(State::Owner, 0) };
+    lab.set_vips(&[(VIP4.into(), unknown), (VIP6.into(), unknown)]);
+    lab.set_right(LASTING);
+    for hook in Hook::ARRIVING {
+        for (frame, counter) in [
+            (arp_request(VIP4), Counter::DroppedArp),
+            (solicitation(VIP6), Counter::DroppedNs),
+            (udp_to(VIP4.into()), Counter::DroppedIp),
+        ] {
+            judged(&mut lab, hook, "unknown state", &frame, Verdict::Drop, &[counter]);
+        }
+    }
+    judged(
+        &mut lab,
+        Hook::Egress,
+        "unknown state",
+        &udp_from(VIP4.into()),
+        Verdict::Drop,
+        &[Counter::DroppedOut],
+    );
+}
+
+#[test]
+fn the_right_is_over_at_its_very_end() {
+    // The kernel's clock does not stand still: on the host only.
+    for (left, verdict) in [(0, Verdict::Drop), (1, Verdict::Reply)] {
+        let right = Right { mark: MARK, until: crate::twin::NOW + left };
+        let twin = Twin::new(&[(VIP4.into(), vip(State::Owner, 0))], right);
+        assert_eq!(twin.run(Hook::Ingress, &arp_request(VIP4)).0, verdict);
+    }
+}
+
+#[test]
+fn what_ends_within_its_headers_is_passed() {
+    // What `BPF_PROG_TEST_RUN` makes no socket buffer of: on the host only.
+    let vips = [(VIP4.into(), vip(State::Owner, 0)), (VIP6.into(), vip(State::Owner, 1))];
+    let frames = [
+        (arp_request(VIP4), 42),
+        (udp_to(VIP4.into()), 34),
+        (udp_to(VIP6.into()), 54),
+        (solicitation(VIP6), 78),
+    ];
+    let twin = Twin::new(&vips, OVER);
+    for (frame, whole) in frames {
+        for len in 0..whole {
+            let short = frame[..len].to_vec();
+            assert_eq!(twin.run(Hook::Ingress, &short), (Verdict::Pass, short));
+        }
+        assert_eq!(twin.run(Hook::Ingress, &frame[..whole]).0, Verdict::Drop);
     }
 }
 
@@ -186,6 +260,8 @@ fn solicitations_are_treated_as_the_table_says() {
 fn ip_is_treated_as_the_table_says() {
     let Some(mut lab) = Lab::new() else { return };
     let v4 = udp_to(VIP4.into());
+    let ping = Icmpv6Type::EchoRequest(etherparse::IcmpEchoHeader { id: 1, seq: 1 });
+    let echo = ndp(ping, (ASKER, HOST6), (OWN, VIP6), VIP6, &[]);
     let frames = [
         // IP options come after the addresses.
         with_inserted(with(v4.clone(), 14, &[0x46]), 34, &[1, 1, 1, 1]),
@@ -195,6 +271,15 @@ fn ip_is_treated_as_the_table_says() {
         udp_to(VIP6.into()),
         // A destination options header before the datagram.
         with_inserted(with(udp_to(VIP6.into()), 20, &[60]), 54, &[17, 0, 1, 4, 0, 0, 0, 0]),
+        // A later fragment.
+        with_inserted(with(udp_to(VIP6.into()), 20, &[44]), 54, &[17, 0, 0, 100, 0, 0, 0, 1]),
+        // To all stations, by whoever has no better idea.
+        with(udp_to(VIP4.into()), 0, &Mac::BROADCAST.0),
+        // A ping whose data look like a target, and one that is over before there.
+        echo.clone(),
+        echo[..70].to_vec(),
+        // A question that ends within its target.
+        ndp(Icmpv6Type::NeighborSolicitation, (ASKER, HOST6), (OWN, VIP6), VIP6, &[])[..77].to_vec(),
         // Neighbour discovery behind an extension header is not ours to answer.
         with_inserted(
             with(
@@ -238,6 +323,9 @@ fn what_is_not_surely_ours_is_passed_in_every_row() {
         ("a tag in the frame", tagged(udp_to(VIP4.into()))),
         ("a provider's tag", with(tagged(udp_to(VIP6.into())), 12, &[0x88, 0xa8])),
         ("another ethertype", with(arp_request(VIP4), 12, &[0x88, 0xcc])),
+        // The addresses stand where they would without the tag: it is the tag that counts.
+        ("a tag over what looks like ARP", with(arp_request(VIP4), 12, &[0x81, 0])),
+        ("a tag over what looks like IPv6", with(solicitation(VIP6), 12, &[0x88, 0xa8])),
         ("another station's", with(arp_request(VIP4), 0, &PEER.0)),
         ("another station's", with(solicitation(VIP6), 0, &PEER.0)),
         ("another station's", with(udp_to(VIP4.into()), 0, &PEER.0)),
@@ -321,7 +409,10 @@ fn a_vip_is_answered_on_its_own_link_only() {
         lab.set_vips(&[(VIP4.into(), elsewhere), (VIP6.into(), elsewhere)]);
         lab.set_right(LASTING);
         let claim = gratuitous(ArpOperation::REPLY, ASKER, VIP4);
-        for frame in [arp_request(VIP4), solicitation(VIP6), probe(VIP6), claim, udp_to(VIP4.into())] {
+        let advertised = advertisement(ASKER, VIP6);
+        for frame in
+            [arp_request(VIP4), solicitation(VIP6), probe(VIP6), claim, advertised, udp_to(VIP4.into())]
+        {
             judged(&mut lab, hook, "on another link", &frame, Verdict::Pass, &[]);
         }
     }
@@ -357,6 +448,7 @@ fn another_mac_that_claims_the_vip_is_a_conflict() {
         (advertisement(ASKER, VIP6), 1),
         // Without an option that says otherwise it is at the frame's source.
         (sealed(with(advertisement(ASKER, VIP6), 78, &[1])), 1),
+        (advertisement(ASKER, VIP6)[..78].to_vec(), 1),
     ];
     for hook in Hook::ARRIVING {
         stand(&mut lab, OWNER);
@@ -378,6 +470,8 @@ fn another_mac_that_claims_the_vip_is_a_conflict() {
             gratuitous(ArpOperation::REPLY, OWN, VIP4),
             advertisement(OWN, VIP6),
             sealed(with(advertisement(ASKER, VIP6), 21, &[64])),
+            sealed(with(advertisement(ASKER, VIP6), 55, &[1])),
+            with(gratuitous(ArpOperation::REPLY, ASKER, VIP4), 14, &[0, 6]),
         ] {
             judged(&mut lab, hook, "no claim", &frame, Verdict::Pass, &[]);
         }

@@ -1,7 +1,7 @@
 //! What leaves.
 
 use etherparse::ArpOperation;
-use etherparse::Icmpv6Type::NeighborSolicitation;
+use etherparse::Icmpv6Type::{EchoReply, NeighborSolicitation};
 use mantle_ebpf::layout::{Counter, Kind, Right, State, Vip};
 use mantle_ebpf::verdict::Verdict;
 use mantle_ebpf::wire::Mac;
@@ -68,14 +68,38 @@ fn claims_leave_as_the_table_says() {
 }
 
 #[test]
+fn a_claim_is_about_the_mac_it_names_and_not_about_the_frame_s() {
+    let Some(mut lab) = Lab::new() else { return };
+    stand(&mut lab, vip(State::Yielding, 0), LASTING);
+    for (frame, named) in [
+        (advertisement(PEER, VIP6), PEER),
+        (advertisement(OWN, VIP6), OWN),
+        (gratuitous(ArpOperation::REPLY, PEER, VIP4), PEER),
+        (gratuitous(ArpOperation::REPLY, OWN, VIP4), OWN),
+    ] {
+        for source in [OWN, PEER] {
+            let frame = with(frame.clone(), 6, &source.0);
+            assert_passed(&mut lab, &format!("{named} by {source}"), &frame, named == PEER);
+        }
+    }
+}
+
+#[test]
 fn ip_from_the_vip_leaves_as_the_table_says() {
     let Some(mut lab) = Lab::new() else { return };
     let v4 = udp_from(VIP4.into());
+    let echo = EchoReply(etherparse::IcmpEchoHeader { id: 1, seq: 1 });
+    let ndp_of_another = sealed(with(advertisement(OWN, VIP6), 62, &OTHER6[0].octets()));
     let frames = [
         with_inserted(with(v4.clone(), 14, &[0x46]), 34, &[1, 1, 1, 1]),
         v4,
         udp_from(VIP6.into()),
         with_inserted(with(udp_from(VIP6.into()), 20, &[60]), 54, &[17, 0, 1, 4, 0, 0, 0, 0]),
+        // Neither says where the VIP is: no target is there, or none is meant.
+        ndp(echo, (OWN, VIP6), (ASKER, HOST6), VIP6, &[]),
+        advertisement(OWN, VIP6)[..77].to_vec(),
+        // Of another address: it is the packet's source that counts.
+        ndp_of_another,
     ];
     for state in STATES {
         for right in [LASTING, OVER, Right { mark: MARK + 1, until: u64::MAX }] {

@@ -50,6 +50,9 @@ impl Twin {
     }
 }
 
+/// The time on the host, which stands still.
+pub(crate) const NOW: u64 = 1_000_000_000;
+
 impl Host for Twin {
     fn admits(&self, end: u16) -> bool {
         self.filter.admits(end)
@@ -64,7 +67,7 @@ impl Host for Twin {
     }
 
     fn now(&self) -> u64 {
-        1_000_000_000
+        NOW
     }
 
     fn count(&self, slot: u32, counter: Counter) {

@@ -97,6 +97,22 @@ fn a_thawed_owner_finds_its_session_gone_and_stands_by() {
 }
 
 #[test]
+fn what_is_given_up_together_is_released_together() {
+    let mut world = World::new();
+    let ips: Vec<IpAddr> = (1..=5).map(ip).collect();
+    let a = world.start(settings("a", &ips), &[]);
+    world.hosts[a].confirms = false;
+    world.give(a, Event::Stop);
+    let off: Vec<_> = ips.iter().map(|ip| Event::Stood(*ip, Stance::Off)).collect();
+    let effects = world.hosts[a].node.handle_all(world.now, off);
+    let released = |effect: &Effect| match effect {
+        Effect::Commit(request) if request.purpose == Purpose::Release => Some(request.txn.writes.len()),
+        _ => None,
+    };
+    assert_eq!(effects.iter().filter_map(released).collect::<Vec<_>>(), [ips.len()]);
+}
+
+#[test]
 fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
     let (mut world, a, b) = two();
     world.pass(ms(1_000));
@@ -293,7 +309,22 @@ fn stale_news_is_never_applied() {
     world.give(a, Event::Changed(vec![Change { key: vip(1), revision: 1, entry: Some(nobody) }]));
     world.give(a, Event::Listed(1, Vec::new()));
     assert_eq!(world.owner(ip(1)), Some(a));
-    assert_eq!(world.hosts[a].stances[&ip(1)], Stance::Owner { epoch: world.store.keys[&vip(1)].modified });
+    let epoch = world.store.keys[&vip(1)].modified;
+    assert!(matches!(world.hosts[a].stances[&ip(1)], Stance::Owner { epoch: worn, .. } if worn == epoch));
+}
+
+#[test]
+fn a_fence_that_has_become_slower_is_in_the_record_before_anything_is_worn_behind_it() {
+    let (mut world, a, _) = two();
+    world.facts(a, [ip(1)].into(), ms(2_150));
+    world.pass(ms(100));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(matches!(world.hosts[a].stances[&ip(1)], Stance::Owner { bound, .. } if bound == ms(2_150)));
+    let Some(Value::Record(Record { owner: Some(holder) })) = world.store.value(&vip(1)) else {
+        panic!("a's record is gone")
+    };
+    assert_eq!(holder.bound, ms(2_150));
+    assert!(!world.hosts[a].ordered.contains(&Stance::Off), "nothing was given up for it");
 }
 
 #[test]

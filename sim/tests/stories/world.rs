@@ -99,8 +99,13 @@ impl World {
     }
 
     pub(super) fn ready(&mut self, at: usize, ready: BTreeSet<IpAddr>) {
+        self.facts(at, ready, Timing::DEFAULT.right);
+    }
+
+    /// Tells a node what it could wear now, and the bound of its slowest fence.
+    pub(super) fn facts(&mut self, at: usize, ready: BTreeSet<IpAddr>, bound: Duration) {
         let links = BTreeMap::new();
-        self.give(at, Event::Facts { links, ready, bound: Timing::DEFAULT.right });
+        self.give(at, Event::Facts { links, ready, bound });
     }
 
     pub(super) fn relist(&mut self, at: usize) {

@@ -10,18 +10,20 @@ use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 
 use super::seen::get;
 
-/// What a session declares with the default timing where nothing but the address's lifetime fences.
-const BOUND: Duration = Duration::from_millis(2150);
+/// What a session declares with the default timing where the kernel program fences.
+const BOUND: Duration = Duration::from_secs(1);
 
 /// Those who answered, one after the other.
 fn answerers(stage: Stage) -> Vec<String> {
     stage.end().of(VIP).runs().into_iter().map(|run| run.node).collect()
 }
 
-/// A node without etcd could wear nothing, and says so.
+/// A node without etcd could wear nothing, and says so once more than a standby's renewal is overdue.
 fn is_not_ready(host: &Host) {
-    let (code, why) = get(host, "/readyz");
-    assert!(code == 503 && why.contains("etcd"), "{code} {why}");
+    wait_for("a node that is not ready for want of etcd", Duration::from_secs(2), || {
+        let (code, why) = get(host, "/readyz");
+        (code == 503 && why.contains("etcd")).then_some(())
+    });
 }
 
 /// A stage with an etcd of three members, and no doubt that its nodes have heard of each other.
@@ -143,22 +145,13 @@ fn an_agent_keeps_trying_an_etcd_that_is_not_there_yet() {
 }
 
 #[test]
-fn compaction_disturbs_nobody_and_a_standby_that_missed_it_still_takes_over() {
+fn compaction_disturbs_nobody() {
     let stage = Stage::set("compaction", &Setting::default());
     let begun = now();
     for _ in 0..3 {
         stage.etcd.compact();
         sleep(Duration::from_millis(300));
     }
-    let b = stage.nodes[1].host.port(PRIVATE_LINK);
-    b.set_up(false);
-    // Long enough for a watch to be given up, and then what it would go on from is gone.
-    sleep(Duration::from_secs(4));
-    stage.etcd.compact();
-    b.set_up(true);
-    stage.wait_status(1, "etcd again", |status| {
-        status["etcd"]["connected"] == true && status["session"]["right_left_ms"] != 0
-    });
     stage.end_with_a_move_and_no_break_before(begun);
 }
 

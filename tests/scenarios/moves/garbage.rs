@@ -42,12 +42,14 @@ fn foreign_keys_are_reported_and_ignored() {
 #[test]
 fn garbage_in_a_standbys_session_is_reported_and_written_over() {
     let stage = Stage::set("garbage-standby", &Setting::default());
-    let begun = now();
+    let session = |stage: &Stage| stage.status(1).unwrap()["session"]["id"].clone();
+    let (before, begun) = (session(&stage), now());
     stage.etcd.put(&format!("{PREFIX}/node/b"), [0xff, 0, b'{'].as_slice());
     wait_garbage(&stage, 0, 1.0);
     stage.nodes[0].agent.wait_for_log("node/b", SOON);
     let peer_is_back = |status: &serde_json::Value| status["peers"][0]["node"] == "b";
     stage.wait_status(0, "b's session again", peer_is_back);
+    assert_eq!(session(&stage), before, "what somebody wrote into it is no end of a session");
     stage.end_with_a_move_and_no_break_before(begun);
 }
 

@@ -133,33 +133,46 @@ fn a_vip_waits_for_a_link_that_is_not_there_yet() {
 }
 
 #[test]
-fn a_vip_removed_by_hand_is_back_at_once_and_announced() {
-    /// Within which it is to be back; on a machine busy with other scenarios some tries take longer, never all.
-    const AT_ONCE: Duration = Duration::from_millis(100);
-    const TRIES: usize = 20;
+fn a_vip_that_the_kernel_will_not_take_is_worn_elsewhere() {
+    let vips = vec![VIP6];
+    let mut stage = Stage::empty("refused-address", &Setting { vips, ..Setting::default() });
+    let host = stage.lab.host("a");
+    host.run(|| std::fs::write(format!("/proc/sys/net/ipv6/conf/{PUBLIC_LINK}/disable_ipv6"), "1")).unwrap();
+    let config = stage.config();
+    let a = stage.add_host(host, &config);
+    stage.wait_status(a, "why it cannot be worn", |status| waits_for(status, "fd77::100"));
+    let since = now();
+    let b = stage.add("b");
+    stage.wait_owner(b, since);
+    let owners: Vec<_> = stage.history.changes()[&VIP6].iter().map(|change| change.owner.clone()).collect();
+    assert_eq!(owners, [Some("a".into()), None, Some("b".into())], "a gave up what it could not wear");
+    stage.end();
+}
+
+#[test]
+fn a_vip_removed_by_hand_is_put_back_and_announced() {
+    /// How soon is for the bench to say.
+    const TIMES: usize = 5;
 
     let vips = vec![VIP, VIP6];
-    // One announcement each time, so that none of an earlier burst is taken for a later one's.
-    let settings = "announce: {burst: [0s]}";
+    // One announcement each time, so that none of an earlier burst, nor a refresh, is taken for a later one's.
+    let settings = "announce: {burst: [0s], refresh: 1h}";
     let stage =
         Stage::set("removed-by-hand", &Setting { vips: vips.clone(), settings, ..Setting::default() });
     let a = stage.nodes[0].host.clone();
     let restored = || metric(&a, "mantle_address_restored_total");
     for vip in vips {
         let before = restored();
-        let mut delays = Vec::new();
-        while delays.last().is_none_or(|delay| *delay >= AT_ONCE) {
-            assert!(delays.len() < TRIES, "{vip} was back and announced after {delays:?}");
+        for _ in 0..TIMES {
             let removed = now();
             a.remove_address(PUBLIC_LINK, IpNet::from(vip));
             let told = wait_for(format_args!("an announcement of {vip}"), SOON, || {
                 announced(&stage, &a, vip, removed)
             });
-            let answered = stage.client.wait_answered(vip, "a", told, SOON);
-            delays.push(answered.since(removed));
+            stage.client.wait_answered(vip, "a", told, SOON);
         }
         let times = restored() - before;
-        assert_eq!(times.to_string(), delays.len().to_string());
+        assert_eq!(times.to_string(), TIMES.to_string());
     }
     let probes = stage.end();
     assert!(probes.iter().all(|of_vip| of_vip.runs().len() == 1));

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a scenario's own functions fail where they stand, like its tests")]
 
 mod access;
+mod counted;
 mod crash;
 mod etcd_trouble;
+mod fence;
 mod garbage;
 mod life;
 mod link_trouble;
 mod many;
 mod planned;
+mod relayed;
 mod seen;
+mod slow_etcd;
 mod witness;

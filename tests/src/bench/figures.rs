@@ -24,15 +24,19 @@ pub(super) const PLANNED_STOP: Figure =
     figure("planned_stop_gap", "planned stop: longest client gap", "ms", 20.0);
 
 /// The same when its machine dies.
-pub(super) const CRASH: Figure = Figure {
-    note: "without the kernel program a standby waits 2.71 s: what the address's lifetime, in whole seconds, allows \
-           the dead to answer",
-    ..figure("crash_gap", "crash, default timing: longest client gap", "s", 2.5)
-};
+pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 2.5);
+
+/// How long after the end of its right a frozen owner still acts, asked all the time.
+pub(super) const SILENCE: Figure =
+    figure("silence_after_right", "frozen owner: end of right to silence on the wire", "ms", 1.0);
 
 /// What is lost while a killed agent's successor resumes.
 pub(super) const RESUME: Figure =
     figure("resume_lost", "resume within the right: lost probes", "probes", 0.0);
+
+/// How long the client goes without an answer when somebody takes the address off.
+pub(super) const REMOVED_BY_HAND: Figure =
+    figure("removed_by_hand_gap", "address removed by hand: longest client gap", "ms", 100.0);
 
 /// How long it takes from the start of the first agent until every VIP has been announced.
 pub(super) const COLD_START: Figure =

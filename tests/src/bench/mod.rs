@@ -12,10 +12,12 @@ mod machine;
 mod options;
 mod planned_stop;
 mod planned_stop_of_many;
+mod removed_by_hand;
 mod report;
 mod resume;
 mod series;
 mod settle;
+mod silence;
 mod vips;
 
 use std::fs;
@@ -35,10 +37,12 @@ struct Bench {
     measure: fn(usize) -> Vec<Series>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 9] = [
     Bench { name: "planned-stop", measure: planned_stop::measure },
     Bench { name: "crash", measure: crash::measure },
+    Bench { name: "silence", measure: silence::measure },
     Bench { name: "resume", measure: resume::measure },
+    Bench { name: "removed-by-hand", measure: removed_by_hand::measure },
     Bench { name: "cold-start", measure: cold_start::measure },
     Bench { name: "planned-stop-of-many", measure: planned_stop_of_many::measure },
     Bench { name: "idle", measure: idle::measure },

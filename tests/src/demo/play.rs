@@ -123,6 +123,13 @@ impl Play {
         self.stage.nodes.iter().position(|node| node.host.name() == name)
     }
 
+    /// When a node acted as owner, as the tap saw it.
+    pub(super) fn acted(&self, at: usize) -> impl DoubleEndedIterator<Item = Instant> {
+        let name = self.name(at);
+        let frames = self.stage.lab.tap().frames().into_iter();
+        frames.filter(move |frame| frame.claim.vip == VIP && *frame.host == name).map(|frame| frame.at)
+    }
+
     /// The node that answered the client last, when there surely is one.
     pub(super) fn the_owner(&mut self) -> usize {
         self.until("an owner", |play| play.owner())

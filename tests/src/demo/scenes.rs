@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::play::Play;
+use super::screen::told;
 use crate::clock::now;
 use crate::lab::PRIVATE_LINK;
 use crate::stage::{SOON, VIP};
@@ -38,6 +39,11 @@ pub(super) const SCENES: &[Scene] = &[
         title: "The owner's machine dies",
         about: "Nobody says good-bye: the others wait until the dead one's right is surely over.",
         play: a_crash,
+    },
+    Scene {
+        title: "The owner's agent is frozen",
+        about: "Nothing of it runs, so it cannot let go: its kernel must fall silent when the right ends.",
+        play: a_frozen_agent,
     },
     Scene {
         title: "Cut off from etcd",
@@ -102,6 +108,51 @@ fn a_crash(play: &mut Play) {
     play.stage.nodes[owner].host.plug();
     play.stage.restart(owner);
     play.until_stands_by(owner);
+}
+
+fn a_frozen_agent(play: &mut Play) {
+    let owner = play.the_owner();
+    let name = play.name(owner);
+    play.act(format_args!("SIGSTOP to the agent on {name}"));
+    play.stage.nodes[owner].agent.freeze();
+    let frozen = now();
+    let next = play.until_another_answers(owner);
+    play.rest(Duration::from_millis(500));
+    let last = play.acted(owner).next_back().expect("it was owner");
+    let first = play.acted(next).find(|at| *at > last).expect("it is owner");
+    play.remark(format_args!(
+        "wire: {}'s last frame for {VIP} came {} after the SIGSTOP; {} later {}'s first",
+        play.node(owner),
+        told(last.since(frozen)),
+        told(first.since(last)),
+        play.node(next)
+    ));
+    play.act(format_args!("SIGCONT to the agent on {name}"));
+    play.stage.nodes[owner].agent.thaw();
+    play.until_stands_by(owner);
+    tell_fence(play, owner);
+    play.rest(Duration::from_millis(1500));
+    let since = play.acted(owner).filter(|at| *at > last).count();
+    play.remark(format_args!("wire: {since} frames for {VIP} from {} since", play.node(owner)));
+}
+
+/// What fenced the VIP on a node that was owner when its right ended, and what came of it.
+fn tell_fence(play: &mut Play, at: usize) {
+    let name = play.node(at);
+    let vip = play.until("the fence's word", |play| {
+        let vip = play.stage.status(at)?["vips"][0].take();
+        // The counts are read once a second.
+        (vip["fence"] != "kernel" || vip["kernel"]["dropped"]["ip"].as_u64()? > 0).then_some(vip)
+    });
+    if vip["fence"] != "kernel" {
+        return play
+            .remark(format_args!("{name} has no kernel program: the address's lifetime was its fence"));
+    }
+    let dropped = &vip["kernel"]["dropped"];
+    play.remark(format_args!(
+        "{name}'s kernel program has dropped {} packets for {VIP}, {} ARP requests, and {} leaving frames",
+        dropped["ip"], dropped["arp"], dropped["out"]
+    ));
 }
 
 fn cut_off_from_etcd(play: &mut Play) {

@@ -3,9 +3,11 @@
 mod access;
 mod cluster;
 mod member;
+mod relay;
 mod tls;
 
 pub use cluster::EtcdCluster;
+pub use relay::Relay;
 pub use tls::Tls;
 
 use std::time::Duration;

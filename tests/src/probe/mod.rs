@@ -7,5 +7,6 @@ mod responder;
 mod socket;
 
 pub use client::Client;
+pub(crate) use packet::{PORT, question};
 pub use report::{Answer, Gap, NodeRun, Probe, Probes, VipProbes};
 pub(crate) use responder::Responder;

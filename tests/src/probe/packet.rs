@@ -1,7 +1,7 @@
 //! The probe on the wire: a mark, which VIP of the client's list, the number; an answer adds the node's name.
 
 /// The UDP port of the responders.
-pub(super) const PORT: u16 = 7777;
+pub(crate) const PORT: u16 = 7777;
 
 /// The longest answer: a hostname has at most 64 bytes.
 pub(super) const LONGEST: usize = HEADER + 64;
@@ -25,6 +25,11 @@ pub(super) fn probe(id: ProbeId) -> [u8; HEADER] {
     packet[4..6].copy_from_slice(&id.vip.to_be_bytes());
     packet[6..].copy_from_slice(&id.number.to_be_bytes());
     packet
+}
+
+/// A probe of nobody's list.
+pub(crate) fn question() -> [u8; HEADER] {
+    probe(ProbeId { vip: u16::MAX, number: 0 })
 }
 
 /// The answer of a node to a probe; nothing if it isn't one.

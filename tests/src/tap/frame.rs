@@ -79,7 +79,7 @@ pub struct Claim {
 
 /// What a frame says about its sender's addresses: two things at most (an advertisement from one address for
 /// another). Frames that say nothing of the kind, and broken ones, give nothing.
-pub(super) fn claims(frame: &[u8]) -> Vec<Claim> {
+pub(crate) fn claims(frame: &[u8]) -> Vec<Claim> {
     let Ok(packet) = LaxSlicedPacket::from_ethernet(frame) else { return Vec::new() };
     let Some(LinkSlice::Ethernet2(ethernet)) = &packet.link else { return Vec::new() };
     let sender = Mac(ethernet.source());

@@ -5,4 +5,6 @@ mod frame;
 mod socket;
 
 pub use capture::Tap;
+pub(crate) use frame::claims;
 pub use frame::{Claim, Frame, FrameKind};
+pub(crate) use socket::PacketSocket;

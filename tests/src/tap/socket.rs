@@ -17,23 +17,23 @@ const BUFFER: usize = 32 << 20;
 
 /// A packet socket on all devices of the thread's network namespace that never blocks.
 #[derive(Debug)]
-pub(super) struct PacketSocket {
+pub(crate) struct PacketSocket {
     fd: OwnedFd,
     control: Vec<u8>,
 }
 
 /// Where and when a frame came in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received {
-    pub(super) length: usize,
+pub(crate) struct Received {
+    pub(crate) length: usize,
     /// The device it came in on.
-    pub(super) link: u32,
+    pub(crate) link: u32,
     /// When the kernel took it in, by `CLOCK_REALTIME`.
-    pub(super) stamp: TimeSpec,
+    pub(crate) stamp: TimeSpec,
 }
 
 impl PacketSocket {
-    pub(super) fn open() -> nix::Result<Self> {
+    pub(crate) fn open() -> nix::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
         setsockopt(&fd, sockopt::RcvBufForce, &BUFFER)?;
@@ -44,7 +44,7 @@ impl PacketSocket {
     }
 
     /// The next frame, cut to the buffer; nothing if there is none now.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> nix::Result<Option<Received>> {
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> nix::Result<Option<Received>> {
         let mut parts = [IoSliceMut::new(buffer)];
         let received =
             recvmsg::<LinkAddr>(self.fd.as_raw_fd(), &mut parts, Some(&mut self.control), MsgFlags::empty());
@@ -62,7 +62,7 @@ impl PacketSocket {
     }
 
     /// How many frames the kernel dropped since this was last asked, for want of room.
-    pub(super) fn drops(&self) -> nix::Result<u32> {
+    pub(crate) fn drops(&self) -> nix::Result<u32> {
         getsockopt(&self.fd, Statistics).map(|statistics| statistics.tp_drops)
     }
 }

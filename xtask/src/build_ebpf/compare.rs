@@ -1,5 +1,6 @@
 //! Two objects, instruction by instruction.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,14 +11,20 @@ use crate::process;
 
 /// How two objects differ in what the kernel and the loader see: instructions, relocations, maps. None if they
 /// do not.
-pub(super) fn objects(committed: &Path, built: &Path) -> anyhow::Result<Option<String>> {
+pub(super) fn instructions(committed: &Path, built: &Path) -> anyhow::Result<Option<String>> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     if read(committed)? == read(built)? {
         return Ok(None);
     }
-    let objdump = objdump()?;
-    let [committed, built] = [disassemble(&objdump, committed)?, disassemble(&objdump, built)?];
-    Ok(first_difference(&committed, &built))
+    let texts = |object| Ok::<_, anyhow::Error>([code(object)?, data(object)?].join("\n"));
+    Ok(first_difference(&texts(committed)?, &texts(built)?))
+}
+
+/// How two objects differ in what no compiler decides: the sections that programs are in, the helpers they call, the
+/// maps, the license.
+pub(super) fn outlines(committed: &Path, built: &Path) -> anyhow::Result<Option<String>> {
+    let texts = |object| Ok::<_, anyhow::Error>([outline(&code(object)?), data(object)?].join("\n"));
+    Ok(first_difference(&texts(committed)?, &texts(built)?))
 }
 
 /// The first line that differs, as a person would want to see it.
@@ -39,26 +46,38 @@ fn first_difference(committed: &str, built: &str) -> Option<String> {
     }
 }
 
-/// Everything that is loaded, as text.
-fn disassemble(objdump: &Path, object: &Path) -> anyhow::Result<String> {
-    let mut command = Command::new(objdump);
-    command.args(["--disassemble", "--reloc"]).arg(object);
-    let code = process::silent(&mut command)?;
-    let mut command = Command::new(objdump);
-    command.args(["--full-contents", "--section=maps", "--section=license"]).arg(object);
-    let data = process::silent(&mut command)?;
-    // The first lines name the file, which is another.
-    let without_name =
-        |text: &str| text.lines().skip_while(|line| !line.ends_with(':')).collect::<Vec<_>>().join("\n");
-    let text = [without_name(&code), without_name(&data)].join("\n");
+/// The instructions and relocations of all programs, as text.
+fn code(object: &Path) -> anyhow::Result<String> {
+    let code = objdump(object, &["--disassemble", "--reloc"])?;
+    // Else two objects that it cannot read would be the same.
     if !code.contains("call") {
-        bail!("{} disassembles {} to nothing", objdump.display(), object.display());
+        bail!("llvm-objdump disassembles {} to nothing", object.display());
     }
-    Ok(text.replace(&object.display().to_string(), ""))
+    Ok(code)
+}
+
+/// The maps and the license, as text.
+fn data(object: &Path) -> anyhow::Result<String> {
+    objdump(object, &["--full-contents", "--section=maps", "--section=license"])
+}
+
+/// The sections in a disassembly, and the helpers that are called anywhere.
+fn outline(code: &str) -> String {
+    let sections = code.lines().filter(|line| line.starts_with("Disassembly of section"));
+    // A call of a helper; one of another function has a 1 for its source register.
+    let helpers = code.lines().filter_map(|line| line.split_once("85 00 00 00 ")?.1.split_once("call"));
+    let helpers: BTreeSet<_> = helpers.map(|(_, helper)| format!("helper {}", helper.trim())).collect();
+    sections.map(str::to_owned).chain(helpers).collect::<Vec<_>>().join("\n")
+}
+
+fn objdump(object: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let text = process::silent(Command::new(find_objdump()?).args(arguments).arg(object))?;
+    // The first lines name the file, which is another.
+    Ok(text.lines().skip_while(|line| !line.ends_with(':')).collect::<Vec<_>>().join("\n"))
 }
 
 /// Any llvm-objdump: both objects are shown by the same one.
-fn objdump() -> anyhow::Result<PathBuf> {
+fn find_objdump() -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     // Debian's packages keep theirs apart, by version.
@@ -88,5 +107,14 @@ mod tests {
         assert!(difference.contains("line 1") && difference.contains("committed: r0 = 0"), "{difference}");
         let difference = first_difference("exit\n", "exit\nexit\n").unwrap();
         assert!(difference.contains("committed: (nothing more)"), "{difference}");
+    }
+
+    #[test]
+    fn an_outline_has_the_sections_and_each_helper_once() {
+        let code = "Disassembly of section xdp.frags:\n\n0000000000000000 <mantle_xdp>:\n\
+            \x20      0:\t85 00 00 00 7d 00 00 00\tcall 0x7d\n\
+            \x20      1:\t85 10 00 00 02 00 00 00\tcall 0x2\n\
+            \x20      2:\t85 00 00 00 7d 00 00 00\tcall 0x7d\n";
+        assert_eq!(outline(code), "Disassembly of section xdp.frags:\nhelper 0x7d");
     }
 }

@@ -4,6 +4,7 @@
 //! from its sources. Stable releases from rustup can do neither.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,13 +40,12 @@ enum Kind {
 impl Toolchain {
     /// Finds a toolchain, and gets what is missing if it can.
     pub(super) fn provide(place: &Place) -> anyhow::Result<Self> {
-        let kind = match Kind::of_this_machine() {
-            Some(kind) => kind,
-            None => {
-                let why = "There is no compiler here for the kernel's instruction set";
-                setup::packages(&["rustc-web", "libstd-rust-web-dev-bpf"], why, ELSEWHERE)?;
-                Kind::of_this_machine().with_context(|| format!("the packages did not help: {ELSEWHERE}"))?
-            }
+        let kind = if let Some(kind) = Kind::of_this_machine() {
+            kind
+        } else {
+            let why = "There is no compiler here for the kernel's instruction set";
+            setup::packages(&["rustc-web", "libstd-rust-web-dev-bpf"], why, ELSEWHERE)?;
+            Kind::of_this_machine().with_context(|| format!("the packages did not help: {ELSEWHERE}"))?
         };
         let linker = match kind {
             Kind::Debian => debian_linker(place)?,
@@ -136,8 +136,11 @@ fn debian_linker(place: &Place) -> anyhow::Result<PathBuf> {
     cargo.args(["install", "bpf-linker", "--version", LINKER_VERSION, "--locked", "--force"]);
     cargo.args(["--no-default-features", "--features", &format!("llvm-{major}")]);
     cargo.arg("--root").arg(&tools);
-    cargo.env("LLVM_PREFIX", prefix).env("CARGO_TARGET_DIR", tools.join("build"));
+    let build = tools.join("bpf-linker");
+    cargo.env("LLVM_PREFIX", prefix).env("CARGO_TARGET_DIR", &build);
     process::shown(&mut cargo)?;
+    // Hundreds of megabytes that nobody needs again.
+    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
     Ok(folder)
 }
 

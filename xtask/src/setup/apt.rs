@@ -26,7 +26,9 @@ impl Apt {
     pub(super) fn install(&mut self, packages: &[&str]) -> anyhow::Result<()> {
         self.ensure_lists(packages)?;
         self.with_lists(|| {
-            process::silent(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+            // rustc-web conflicts with rustc and rustup, for one: nothing of somebody's machine goes for our sake.
+            let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
+            process::silent(apt_get().args(install).args(packages))
         })?;
         Ok(())
     }

@@ -15,6 +15,7 @@ use pnet::datalink::{self, Channel, DataLinkReceiver, DataLinkSender, NetworkInt
 use tokio::time::sleep;
 
 use super::super::{Attached, Dataplane, Entry, State, bpffs};
+use super::tap;
 use crate::clock;
 use crate::config::Mode;
 use crate::link::namespace::{Ground, in_namespace};
@@ -28,9 +29,9 @@ pub(super) const SESSION: i64 = 4711;
 pub(super) const NAME: &str = "mantle";
 
 /// How long an answer that is to come may take: long, for a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long nothing has to come.
-const SILENCE: Duration = Duration::from_millis(100);
+pub(super) const SILENCE: Duration = Duration::from_millis(100);
 
 /// The links, and where what is pinned goes: all of it ends with the test.
 pub(super) struct Lab {
@@ -59,6 +60,11 @@ fn hide_bpffs() {
 /// A link of this namespace.
 pub(super) fn link(index: u32) -> Link {
     machine_links().unwrap().link(index).unwrap().clone()
+}
+
+/// An entry for that link.
+pub(super) fn entry(link: &Link, state: State) -> Entry {
+    Entry { link: link.index, mac: link.mac.unwrap(), state, peer: None, router: false, session: SESSION }
 }
 
 /// Everything pinned, as paths below the BPF file system; but not what the kernel puts there itself.
@@ -108,7 +114,7 @@ impl Lab {
         (dataplane, attached)
     }
 
-    /// The same at TC, with an entry for both VIPs and a right of a minute.
+    /// The same at TC, with an entry for both VIPs and a right that outlasts the test.
     pub(super) fn start_owning(&self) -> Dataplane {
         let (mut dataplane, _) = self.start(Mode::Tc);
         self.own(&mut dataplane);
@@ -119,12 +125,11 @@ impl Lab {
         for vip in [VIP4, VIP6] {
             dataplane.set(vip, &self.entry(State::Owner)).unwrap();
         }
-        dataplane.right().grant(SESSION, after(60_000));
+        dataplane.right().grant(SESSION, after(3_600_000));
     }
 
     pub(super) fn entry(&self, state: State) -> Entry {
-        let Link { index, mac, .. } = self.link;
-        Entry { link: index, mac: mac.unwrap(), state, peer: None, router: false, session: SESSION }
+        entry(&self.link, state)
     }
 
     /// Waits until the cable carries: after a change to a link the kernel lets frames through a little later.
@@ -137,6 +142,15 @@ impl Lab {
     pub(super) fn assert_answered(&mut self) {
         for vip in [VIP4, VIP6] {
             assert_eq!(self.port.ask(vip, PATIENCE), self.link.mac, "{vip}");
+        }
+    }
+
+    /// Asks for both VIPs until nobody answers: what is unpinned goes a moment later.
+    pub(super) async fn await_silent(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while [VIP4, VIP6].iter().any(|vip| self.port.ask(*vip, SILENCE).is_some()) {
+            assert!(Instant::now() < deadline, "still answered");
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -156,6 +170,12 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// At the other end of a tap that this makes.
+    pub(super) fn of_tap(name: &str) -> Self {
+        let (sender, receiver) = tap::make(name);
+        Self { mac: Mac([2, 0, 0, 0, 0, 9]), sender: Box::new(sender), receiver: Box::new(receiver) }
+    }
+
     pub(super) fn open(name: &str) -> Self {
         let found = machine_links().unwrap().find(name).unwrap().clone();
         let interface = NetworkInterface {

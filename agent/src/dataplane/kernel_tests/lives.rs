@@ -3,9 +3,6 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use aya::EbpfLoader;
@@ -15,8 +12,8 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use mantle_ebpf::layout::{Address, Vip};
 use tokio::time::sleep;
 
-use super::super::{Dataplane, Found, State, bpffs};
-use super::ground::{NAME, Port, SESSION, VIP4, VIP6, after, await_attached, in_lab, pinned};
+use super::super::{Dataplane, State, bpffs};
+use super::ground::{NAME, SESSION, VIP4, VIP6, after, await_attached, in_lab, pinned};
 use crate::clock;
 use crate::config::Mode;
 
@@ -33,54 +30,6 @@ fn without_the_agent_it_goes_on_and_ends_with_the_right() {
         lab.assert_answered();
         sleep(end.since(clock::now()) + Duration::from_millis(1)).await;
         lab.assert_silent();
-    });
-}
-
-#[test]
-fn the_next_agent_takes_over_without_a_request_unanswered() {
-    take_over_under_flood(true);
-}
-
-#[test]
-fn the_next_agent_takes_filters_over_without_a_request_unanswered() {
-    take_over_under_flood(false);
-}
-
-fn take_over_under_flood(tcx: bool) {
-    in_lab(async move |mut lab| {
-        let start = |lab: &super::ground::Lab| {
-            let mut dataplane = Dataplane::open(NAME, Mode::Tc).unwrap();
-            dataplane.tcx = tcx;
-            let attached = dataplane.attach(&lab.link).unwrap();
-            assert_eq!(attached.tcx, tcx);
-            dataplane
-        };
-        let mut first = start(&lab);
-        lab.own(&mut first);
-        let right = first.right().read();
-        drop(first);
-        lab.assert_answered();
-
-        let stop = Arc::new(AtomicBool::new(false));
-        let asking = thread::spawn({
-            let stop = Arc::clone(&stop);
-            // The only one who asks: each question and answer goes to every socket there, and what fills up loses.
-            move || Port::open("other").flood(|| !stop.load(Ordering::Relaxed))
-        });
-        for _ in 0..20 {
-            let dataplane = start(&lab);
-            let left = Found { state: Some(State::Owner), session: SESSION, link: lab.link.index };
-            assert_eq!(dataplane.entries().into_iter().collect::<Vec<_>>(), [(VIP4, left), (VIP6, left)]);
-            assert_eq!(dataplane.right().read(), right);
-            sleep(Duration::from_millis(10)).await;
-        }
-        stop.store(true, Ordering::Relaxed);
-        let (asked, unanswered) = asking.join().unwrap();
-        assert!(asked > 100 && unanswered == 0, "{unanswered} of {asked} unanswered");
-        // What this one did not read is full of answers.
-        lab.port = Port::open("other");
-        start(&lab).close().unwrap();
-        assert_gone(&mut lab).await;
     });
 }
 

@@ -1,37 +1,27 @@
 //! XDP: where it is, where it isn't, and somebody else's.
 
+use aya::EbpfLoader;
 use aya::programs::{Xdp, XdpMode};
-use aya::{Ebpf, EbpfLoader};
 use rtnetlink::LinkUnspec;
 
 use super::super::{Attached, LinkMode};
+use super::foreign::{EMPTY, Foreign};
 use super::ground::{Lab, in_lab, link, pinned};
 use crate::config::Mode;
-
-static EMPTY: &[u8] = aya::include_bytes_aligned!("../../../../ebpf/prebuilt/baseline.o");
-
-/// Puts a program of somebody else's on a link, for as long as what it gives lives.
-fn foreign(index: u32, mode: XdpMode) -> Ebpf {
-    let mut ebpf = EbpfLoader::new().load(EMPTY).unwrap();
-    let program: &mut Xdp = ebpf.program_mut("empty_xdp").unwrap().try_into().unwrap();
-    program.load().unwrap();
-    program.attach_to_if_index(index, mode).unwrap();
-    ebpf
-}
 
 async fn other(lab: &Lab) -> u32 {
     lab.ground.index("other").await
 }
 
-const NATIVE: Attached = Attached { mode: LinkMode::Xdp { native: true }, tcx: true };
-const GENERIC: Attached = Attached { mode: LinkMode::Xdp { native: false }, tcx: true };
-const TC: Attached = Attached { mode: LinkMode::Tc, tcx: true };
+const NATIVE: Attached = Attached { mode: LinkMode::Xdp { native: true }, tcx: true, blind: false };
+const GENERIC: Attached = Attached { mode: LinkMode::Xdp { native: false }, tcx: true, blind: false };
+const TC: Attached = Attached { mode: LinkMode::Tc, tcx: true, blind: false };
 
 #[test]
 fn a_veth_gets_xdp_only_where_it_is_asked_for() {
     in_lab(async |mut lab| {
         // Else what veth sends back from XDP gets lost.
-        let peer = foreign(other(&lab).await, XdpMode::Driver);
+        let peer = Foreign::xdp(other(&lab).await, XdpMode::Driver);
         let (mut dataplane, attached) = lab.start(Mode::Auto);
         assert_eq!(attached, TC);
         lab.own(&mut dataplane);
@@ -81,25 +71,5 @@ fn a_link_without_native_xdp_gets_the_generic_form() {
             assert_eq!(lab.start(Mode::Xdp).1, GENERIC);
         }
         assert_eq!(lab.start(Mode::Auto).1, TC);
-    });
-}
-
-#[test]
-fn somebody_elses_xdp_program_is_left_and_tc_answers() {
-    in_lab(async |mut lab| {
-        let theirs = foreign(lab.link.index, XdpMode::Driver);
-        let (mut dataplane, attached) = lab.start(Mode::Xdp);
-        assert_eq!(attached, TC);
-        lab.own(&mut dataplane);
-        lab.assert_answered();
-        drop(theirs);
-
-        // After generic XDP has copied a frame (`skb_pp_cow_data` leaves `mac_len` zero) the kernel shows it to TC without
-        // its Ethernet header, so that nothing is answered there: the kernel's own stack answers, and the egress
-        // program fences.
-        let theirs = foreign(lab.link.index, XdpMode::Skb);
-        assert_eq!(dataplane.attach(&lab.link).unwrap(), TC);
-        drop(theirs);
-        assert_eq!(dataplane.attach(&lab.link).unwrap(), NATIVE);
     });
 }

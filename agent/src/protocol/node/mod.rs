@@ -107,6 +107,27 @@ impl Node {
 
     /// Takes in an event at `now` and gives what is to be done.
     pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        self.handle_all(now, [event])
+    }
+
+    /// Takes in all events that have come by `now`, in their order, and gives what is to be done about them together: VIPs
+    /// that are given up or come free at the same time move in one transaction.
+    pub fn handle_all(&mut self, now: Instant, events: impl IntoIterator<Item = Event>) -> Vec<Effect> {
+        for event in events {
+            self.take_in(now, event);
+        }
+        self.wake = Instant::from_boot(Duration::MAX);
+        self.move_vips(now);
+        self.keep_session(now);
+        self.stand(now);
+        self.forget_inherited();
+        if std::mem::take(&mut self.sessions_changed) {
+            self.forget_sessions();
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take_in(&mut self, now: Instant, event: Event) {
         match event {
             Event::Tick => {}
             Event::Found(vips) => self.found(&vips),
@@ -121,15 +142,6 @@ impl Node {
             Event::Answered { request, sent, answer } => self.answered(now, &request, sent, &answer),
             Event::Stop => self.stopping = true,
         }
-        self.wake = Instant::from_boot(Duration::MAX);
-        self.move_vips(now);
-        self.keep_session(now);
-        self.stand(now);
-        self.forget_inherited();
-        if std::mem::take(&mut self.sessions_changed) {
-            self.forget_sessions();
-        }
-        std::mem::take(&mut self.effects)
     }
 
     /// When to call again with [`Event::Tick`], whatever else happens.
@@ -277,9 +289,9 @@ impl Node {
         let (mut worn, mut lapsed) = (0, 0);
         for (ip, vip) in &mut self.vips {
             let name = &self.settings.name;
-            lapsed += usize::from(entitled.is_none() && vip.epoch_owned(name, live).is_some());
-            let due = match vip.epoch_owned(name, entitled) {
-                Some(epoch) => Stance::Owner { epoch },
+            lapsed += usize::from(entitled.is_none() && vip.worn_under(name, live).is_some());
+            let due = match vip.worn_under(name, entitled) {
+                Some(stance) => stance,
                 // A predecessor's address stands under its own lifetime until it is decided whose it is.
                 None if self.own.undecided() => continue,
                 None => Stance::Off,

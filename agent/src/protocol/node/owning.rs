@@ -29,8 +29,12 @@ impl Node {
         for ip in ips {
             let mine = self.decide_leaving(ip, session);
             let vip = &self.vips[&ip];
-            let wants =
-                if mine { vip.leaving || vip.doubtful || !vip.readable } else { vip.ready && !self.stopping };
+            let wants = if mine {
+                // A record that promises others a shorter wait than this node's bound is written anew with that.
+                vip.leaving || vip.doubtful || !vip.readable || vip.is_outgrown_by(self.bound)
+            } else {
+                vip.ready && !self.stopping
+            };
             // Nothing is given up, nor taken up anew, while anything of it still stands here (I4).
             let may = !vip.pending && (vip.is_off() || (mine && !vip.leaving));
             if !wants || !may {

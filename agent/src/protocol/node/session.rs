@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::vip::Held;
 use super::{Effect, Happening, How, Node, Purpose, Request};
 use crate::protocol::{Answer, Compare, Instant, Key, Revision, Session, Txn, Value, Write};
 
@@ -369,9 +368,7 @@ impl Node {
             if !vip.names(&self.settings.name, session) {
                 continue;
             }
-            // A record with a smaller bound would have others wait too short once the session is gone.
-            let outgrown = matches!(&vip.held, Held::By(holder) if holder.bound < self.bound);
-            vip.doubtful = vip.is_off() || outgrown;
+            vip.doubtful = vip.is_off();
             resumed.push(Happening::BecameOwner { vip: *ip, epoch: vip.epoch, how: How::Resumed });
         }
         for happening in resumed {

@@ -1,5 +1,7 @@
 //! One VIP, as this node knows it and stands to it.
 
+use std::time::Duration;
+
 use crate::protocol::{Entry, Epoch, Holder, Instant, NodeName, Revision, Stance, Value};
 
 /// Who holds a VIP, as far as this node can tell.
@@ -125,10 +127,20 @@ impl Vip {
         matches!(&self.held, Held::By(holder) if holder.node == *name && holder.session == session)
     }
 
-    /// The epoch to wear it under, if the record names the session that is entitled to and nothing speaks against it.
-    pub(super) fn epoch_owned(&self, name: &NodeName, entitled: Option<Revision>) -> Option<Epoch> {
+    /// How to wear it, if the record names the session that is entitled to and nothing speaks against it.
+    pub(super) fn worn_under(&self, name: &NodeName, entitled: Option<Revision>) -> Option<Stance> {
         let session = entitled?;
-        (self.names(name, session) && !self.leaving && !self.doubtful).then_some(self.epoch)
+        match &self.held {
+            Held::By(holder) if self.names(name, session) && !self.leaving && !self.doubtful => {
+                Some(Stance::Owner { epoch: self.epoch, bound: holder.bound })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the record promises others a shorter wait than this bound.
+    pub(super) fn is_outgrown_by(&self, bound: Duration) -> bool {
+        matches!(&self.held, Held::By(holder) if holder.bound < bound)
     }
 
     /// Whether the kernel confirmed that nothing of it stands here.

@@ -57,9 +57,7 @@ impl Advertisement {
     /// The bytes of the frame.
     #[inline(always)]
     pub fn frame(&self) -> [u8; Self::LEN] {
-        let mut frame = [0; Self::LEN];
-        self.write(&mut frame);
-        frame
+        field::written(|frame| self.write(frame))
     }
 
     /// Writes the bytes of the frame over all of `frame`: in place of a solicitation, in the kernel program.

@@ -25,6 +25,8 @@ pub(super) struct Place {
     pub(super) put_on: Option<u32>,
     /// No new try before.
     pub(super) retry_at: Instant,
+    /// Since when the right lasted and the fence did not allow to wear it.
+    kept_off_since: Option<Instant>,
     failures: u32,
     excuse: Option<(Arc<str>, Instant)>,
 }
@@ -46,6 +48,7 @@ impl Place {
             stands_on: None,
             put_on: None,
             retry_at: Instant::ZERO,
+            kept_off_since: None,
             failures: 0,
             excuse: None,
         }
@@ -56,6 +59,7 @@ impl Place {
         self.is_ordered = true;
         self.stood = None;
         self.retry_at = Instant::ZERO;
+        self.kept_off_since = None;
     }
 
     /// The address is there.
@@ -83,7 +87,18 @@ impl Place {
         matches!(self.ordered, Stance::Owner { .. }) && self.stands_on.is_some()
     }
 
+    /// The fence does not allow to wear it now. When that has been so for a whole right, it is better worn elsewhere.
+    pub(super) fn kept_off(&mut self, now: Instant, right: Duration) {
+        let since = *self.kept_off_since.get_or_insert(now);
+        if self.stands_on.is_none() && self.excuse.is_none() && now >= since + right {
+            tracing::error!(link = %self.link, "etcd acknowledges too late for a fence by the address's lifetime");
+            let reason = "etcd acknowledges renewals too late for a fence by the address's lifetime".into();
+            self.excuse = Some((reason, now + Self::REST));
+        }
+    }
+
     pub(super) fn succeeded(&mut self) {
+        self.kept_off_since = None;
         self.failures = 0;
         self.retry_at = Instant::ZERO;
     }

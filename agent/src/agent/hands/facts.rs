@@ -1,0 +1,70 @@
+//! What the core is told of the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{COUNT_EVERY, Hands, NEVER};
+use crate::agent::channel::News;
+use crate::dataplane::LinkMode;
+use crate::protocol::{Event, Instant};
+use crate::wire::Mac;
+
+/// What the core was last told of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    links: BTreeMap<String, Mac>,
+    waits: Vec<(IpAddr, Arc<str>)>,
+    modes: BTreeMap<Arc<str>, Option<LinkMode>>,
+    bound: Duration,
+}
+
+impl Hands {
+    /// Tells the core which VIPs could be worn, what the others wait for, and the bound of the slowest fence, if any of it
+    /// has changed.
+    pub(super) fn tell_facts(&mut self, now: Instant) {
+        let mut facts =
+            Facts { links: BTreeMap::new(), waits: Vec::new(), modes: BTreeMap::new(), bound: self.span };
+        let mut ready = BTreeSet::new();
+        for (ip, place) in &mut self.places {
+            let found = self.links.inventory().find(&place.link);
+            if let Ok(link) = &found {
+                let mode = self.fence.mode(link.index);
+                facts.modes.insert(Arc::clone(&place.link), mode);
+                if !self.fence.is_whole(link.index) {
+                    facts.bound = self.lifeline.bound();
+                }
+                if let Some(mac) = link.mac {
+                    facts.links.insert(place.link.to_string(), mac);
+                }
+            }
+            match place.waits_for(now, found) {
+                Some(reason) => facts.waits.push((*ip, reason)),
+                None => {
+                    ready.insert(*ip);
+                }
+            }
+        }
+        if self.told.as_ref() == Some(&facts) {
+            return;
+        }
+        let (links, bound) = (facts.links.clone(), facts.bound);
+        self.send(News::Waits(facts.waits.clone()));
+        self.send(News::Modes(facts.modes.clone()));
+        self.told = Some(facts);
+        self.tell(Event::Facts { links, ready, bound });
+    }
+
+    /// Tells the core what the kernel program counted: every so often while it counts, and once more when that is over.
+    pub(super) fn tell_counts(&mut self, now: Instant) {
+        let counts = self.fence.counts();
+        let begins = counts && self.count_at == NEVER;
+        if now < self.count_at && !begins {
+            return;
+        }
+        let counted = self.fence.counters();
+        self.send(News::Counts(counted));
+        self.count_at = if counts { now + COUNT_EVERY } else { NEVER };
+    }
+}

@@ -1,0 +1,155 @@
+//! Standing to the VIPs: what is given up, and what is taken up.
+
+use std::net::IpAddr;
+
+use super::Hands;
+use super::guarded::Guarded;
+use crate::clock;
+use crate::dataplane::{Entry, State};
+use crate::link::PutError;
+use crate::protocol::{Event, Instant, Stance};
+
+impl Hands {
+    /// Does the difference between what is ordered and what stands: first what is to be given up.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.remove_strays(now);
+        self.give_up(now);
+        self.take_up(now);
+    }
+
+    /// Silence first, by the kernel program; then the address, and with the kernel's word that it is off the
+    /// confirmation (I4).
+    fn give_up(&mut self, now: Instant) {
+        let given_up: Vec<IpAddr> = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.is_ordered && place.ordered == Stance::Off && place.retry_at <= now)
+            .map(|(ip, _)| *ip)
+            .collect();
+        let mut standing = Vec::new();
+        for ip in &given_up {
+            self.announcements.stop(*ip);
+            let place = &self.places[ip];
+            if let Some(index) = place.put_on {
+                if let Some(guarded) = self.guarded.get(&place.link).copied() {
+                    self.set(*ip, State::Prepared, guarded);
+                }
+                standing.push((index, *ip));
+            }
+        }
+        let removed = self.links.remove_all(&standing);
+        for ((_, ip), removed) in standing.into_iter().zip(removed) {
+            let Some(place) = self.places.get_mut(&ip) else { continue };
+            match removed {
+                Ok(()) => place.cleared(),
+                Err(error) => place.failed(now, &error),
+            }
+        }
+        for ip in given_up {
+            if self.places[&ip].put_on.is_none() && !self.strays.hold(ip) {
+                self.leave(ip);
+                self.confirm(ip);
+            }
+        }
+    }
+
+    fn take_up(&mut self, now: Instant) {
+        let refresh = std::mem::take(&mut self.refresh);
+        if now >= self.right {
+            return;
+        }
+        let mut wanted = Vec::new();
+        for (ip, place) in &mut self.places {
+            let Stance::Owner { bound, .. } = place.ordered else { continue };
+            let Some(guarded) = self.guarded.get(&place.link) else { continue };
+            if place.retry_at > now {
+                continue;
+            }
+            // An acknowledgement that came late leaves the address no full lifetime within the bound (I2), and a record
+            // that promises a faster fence than there is leaves it none.
+            let fenced = self.fence.is_whole(guarded.index);
+            let bounded = bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right);
+            if !fenced && !bounded {
+                place.kept_off(now, self.span);
+                continue;
+            }
+            if place.stands_on != Some(guarded.index) || place.stood.is_none() || refresh {
+                wanted.push((*ip, *guarded));
+            }
+        }
+        // What comes before everything is in place is dropped rather than half answered.
+        for (ip, guarded) in &wanted {
+            if self.places[ip].stands_on != Some(guarded.index) {
+                self.set(*ip, State::Prepared, *guarded);
+            }
+        }
+        let addresses: Vec<_> = wanted.iter().map(|(ip, guarded)| (guarded.index, *ip)).collect();
+        let put = self.links.put_all(&addresses, self.lifeline.lifetime());
+        for ((ip, guarded), put) in wanted.into_iter().zip(put) {
+            match put {
+                Ok(()) => self.placed(ip, guarded, now),
+                Err(error) => {
+                    let Some(place) = self.places.get_mut(&ip) else { continue };
+                    if matches!(error, PutError::Unanswered { .. }) {
+                        place.put_on = Some(guarded.index);
+                    }
+                    place.failed(now, &error);
+                }
+            }
+        }
+    }
+
+    /// The address is there: answered for from now on, announced, and confirmed to the core.
+    fn placed(&mut self, ip: IpAddr, guarded: Guarded, now: Instant) {
+        let Some(place) = self.places.get_mut(&ip) else { return };
+        let news = place.stands_on != Some(guarded.index) || place.stood.is_none();
+        place.placed(guarded.index);
+        // The request may have waited in the kernel: a lifetime that began too late would end too late (I2).
+        if !self.fence.is_whole(guarded.index) && !self.lifeline.allows(clock::now(), self.right) {
+            match self.links.remove(guarded.index, ip) {
+                Ok(()) => place.cleared(),
+                Err(error) => place.failed(now, &error),
+            }
+            return;
+        }
+        if !self.set(ip, State::Owner, guarded) {
+            return;
+        }
+        let Some(place) = self.places.get_mut(&ip) else { return };
+        place.succeeded();
+        if news && let Err(error) = self.announcements.start(ip, now) {
+            place.failed(now, &error);
+        }
+        self.confirm(ip);
+    }
+
+    /// Tells the kernel program how to stand to a VIP, where it fences its link; says whether it does.
+    fn set(&mut self, ip: IpAddr, state: State, guarded: Guarded) -> bool {
+        if !self.fence.covers(guarded.index) {
+            return true;
+        }
+        let entry = Entry {
+            link: guarded.index,
+            mac: guarded.mac,
+            state,
+            peer: None,
+            router: guarded.router,
+            session: self.session,
+        };
+        let Err(error) = self.fence.set(ip, entry) else { return true };
+        if let Some(place) = self.places.get_mut(&ip) {
+            place.failed(clock::now(), &error);
+        }
+        false
+    }
+
+    /// Tells the core once that a VIP stands as ordered.
+    fn confirm(&mut self, ip: IpAddr) {
+        let Some(place) = self.places.get_mut(&ip) else { return };
+        if place.stood != Some(place.ordered) {
+            place.stood = Some(place.ordered);
+            let stance = place.ordered;
+            self.tell(Event::Stood(ip, stance));
+        }
+    }
+}
