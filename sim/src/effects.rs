@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use crate::protocol::{Effect, Event, Instant, Revision, Stance};
 
-use super::host::Order;
+use super::clock::Micros;
+use super::host::{Host, Order};
 use super::kernel::{Entry, Fence};
 use super::mutant::Mutant;
 use super::plan::HostPlan;
@@ -35,8 +36,8 @@ impl World {
     fn order_stance(&mut self, at: usize, ip: IpAddr, stance: Stance) {
         self.story.tell(self.now, || format!("{}: orders {ip} {stance:?}", self.hosts[at].plan.name));
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        agent.ordered.insert(ip, stance);
         let mark = agent.mark;
+        agent.ordered.insert(ip, (stance, mark));
         if stance == Stance::Off && self.mutant == Some(Mutant::OffBeforeConfirmed) {
             self.post(at, 0, Post::Word(Event::Stood(ip, stance)));
         }
@@ -73,16 +74,18 @@ impl World {
         let after = if slow { self.random.between(0, 900_000) } else { self.random.between(20, 3_000) };
         let Some(agent) = &mut self.hosts[at].agent else { return };
         agent.hands.orders.push_back(order);
-        if !std::mem::replace(&mut agent.hands.busy, true) {
-            self.post(at, after, Post::Hands);
-        }
+        self.to_work(at, after);
     }
 
     /// The hands get to their orders: one after the other, or all at once with only the last of a VIP's carried out.
     pub(super) fn hands(&mut self, at: usize) {
         let all = self.random.percent(50);
-        let Some(agent) = &mut self.hosts[at].agent else { return };
+        let Host { agent: Some(agent), sick, .. } = &mut self.hosts[at] else { return };
         agent.hands.busy = false;
+        let is_sick = |order: &Order| matches!(order, Order::Stand(ip, ..) if sick.contains(ip));
+        if self.mutant == Some(Mutant::OneHoldsUpAll) && agent.hands.orders.iter().any(is_sick) {
+            return self.to_work(at, 50_000);
+        }
         let count = if all { agent.hands.orders.len() } else { 1 };
         let mut orders: Vec<Order> = agent.hands.orders.drain(..count).collect();
         let last_of_its_vip = |number: usize, ip: IpAddr| {
@@ -96,33 +99,35 @@ impl World {
             .collect();
         let mut kept = kept.into_iter();
         orders.retain(|_| kept.next() == Some(true));
-        let mut again = Vec::new();
         for order in orders {
             match order {
                 Order::Right(until) => self.refresh(at, until),
                 Order::Stand(ip, stance, _) if self.hosts[at].sick.contains(&ip) => {
                     self.fail(at, ip, stance);
-                    again.push(order);
+                    let pause = self.random.between(20_000, 100_000);
+                    self.post(at, pause, Post::Again(order));
                 }
                 Order::Stand(ip, stance, mark) => self.stand(at, ip, stance, mark),
             }
         }
-        self.try_again(at, &again);
+        self.to_work(at, 20);
     }
 
-    /// What failed is tried again later, unless something else is ordered by then; the other VIPs go first.
-    fn try_again(&mut self, at: usize, failed: &[Order]) {
-        let pause = if failed.is_empty() { 20 } else { self.random.between(20_000, 100_000) };
-        let Some(agent) = &mut self.hosts[at].agent else { return };
-        for order in failed {
-            let Order::Stand(ip, ..) = order else { continue };
-            if !agent.hands.orders.iter().any(|order| matches!(order, Order::Stand(other, ..) if other == ip))
-            {
-                agent.hands.orders.push_back(*order);
-            }
+    /// What failed is tried again, unless something else was ordered meanwhile.
+    pub(super) fn try_again(&mut self, at: usize, order: Order) {
+        let Some(agent) = &self.hosts[at].agent else { return };
+        if let Order::Stand(ip, stance, mark) = order
+            && agent.ordered.get(&ip).is_none_or(|last| *last == (stance, mark))
+        {
+            self.order(at, order);
         }
+    }
+
+    /// Lets the hands get to their orders, if there are any and they are not about to.
+    fn to_work(&mut self, at: usize, after: Micros) {
+        let Some(agent) = &mut self.hosts[at].agent else { return };
         if !agent.hands.orders.is_empty() && !std::mem::replace(&mut agent.hands.busy, true) {
-            self.post(at, pause, Post::Hands);
+            self.post(at, after, Post::Hands);
         }
     }
 

@@ -83,13 +83,15 @@ enum Kind {
     DeleteSession,
     /// Sessions come and go faster than the hands can follow.
     Unsettled,
+    /// A node hears nothing while another's session is replaced.
+    Missed,
     SpoilSession,
     SpoilRecord,
     DeleteRecord,
 }
 
 /// Any kind but a record that is changed by somebody else.
-const OWN_KINDS: [Kind; 16] = [
+const OWN_KINDS: [Kind; 17] = [
     Kind::Freeze,
     Kind::Kill,
     Kind::Crash,
@@ -105,6 +107,7 @@ const OWN_KINDS: [Kind; 16] = [
     Kind::SlowHands,
     Kind::DeleteSession,
     Kind::Unsettled,
+    Kind::Missed,
     Kind::SpoilSession,
 ];
 
@@ -148,6 +151,22 @@ impl Schedule {
                 _ => random.between(0, silence * 5 / 2),
             };
             schedule.add(random, kind, at, at + lasts, (hosts, vips));
+        }
+        schedule
+    }
+
+    /// Draws faults that concern one VIP alone.
+    pub(super) fn draw_for_one(random: &mut Random, hosts: usize, vip: IpAddr, silence: Micros) -> Self {
+        let mut schedule = Self { faults: Vec::new(), over: 0 };
+        for _ in 0..random.between(5, 15) {
+            let (at, from) = (random.index(hosts), random.between(0, 6 * silence));
+            let to = from + random.between(0, 3 * silence);
+            match random.index(4) {
+                0 => schedule.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
+                1 => schedule.pair(from, Fault::Unready(at, vec![vip]), to, Fault::Ready(at)),
+                2 => schedule.one(from, Fault::SpoilRecord(vip)),
+                _ => schedule.one(from, Fault::DeleteRecord(vip)),
+            }
         }
         schedule
     }
@@ -212,6 +231,11 @@ impl Schedule {
                 for _ in 0..3 {
                     self.one(random.between(from, to), Fault::DeleteSession(at));
                 }
+            }
+            Kind::Missed => {
+                self.pair(from, Fault::CutWatch(at), to, Fault::JoinWatch(at));
+                let other = random.index(hosts);
+                self.one(random.between(from, to), Fault::DeleteSession(other));
             }
             Kind::SpoilSession => self.one(from, Fault::SpoilSession(at)),
             Kind::SpoilRecord => self.one(from, Fault::SpoilRecord(vip)),

@@ -53,8 +53,8 @@ pub(super) struct Agent {
     /// When the latest news of a key reaches it, where news of a key keep their order.
     pub(super) latest: BTreeMap<Key, Micros>,
     pub(super) hands: Hands,
-    /// The stance that was last ordered (I2).
-    pub(super) ordered: BTreeMap<IpAddr, Stance>,
+    /// The stance that was last ordered (I2), and under which session.
+    pub(super) ordered: BTreeMap<IpAddr, (Stance, Revision)>,
     /// The highest mod revision its view has shown of each key (I6).
     pub(super) shown: BTreeMap<Key, Revision>,
 }

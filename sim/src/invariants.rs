@@ -20,8 +20,7 @@ pub struct Violation {
 
 impl World {
     fn violated(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
-        // Of a mutant the one question is whether two nodes come to answer.
-        if self.mutant.is_some() && invariant != "I1" {
+        if self.judged.is_some_and(|judged| judged != invariant) {
             return;
         }
         if self.violation.is_none() {
@@ -49,7 +48,7 @@ impl World {
         let now = self.hosts[at].clock.at(self.now);
         let Some(agent) = &mut self.hosts[at].agent else { return };
         let right = agent.node.right();
-        let is_worn = agent.ordered.values().any(|stance| *stance != Stance::Off);
+        let is_worn = agent.ordered.values().any(|(stance, _)| *stance != Stance::Off);
         let (past, unset) = (is_worn && now >= right, is_worn && agent.node.deadline() > right);
         let mut back = None;
         if view_may_have_moved {
@@ -121,6 +120,20 @@ impl World {
             if !txn.compares.iter().map(Compare::key).any(|compared| compared == key) {
                 let name = self.hosts[at].plan.name.clone();
                 self.violated("I5", || format!("{name} writes {key} without comparing it"));
+            }
+        }
+    }
+
+    /// I8: whatever happens to one VIP, the others are answered for without a break.
+    pub(super) fn others_do_not_notice(&mut self) {
+        let Some((alone, from)) = self.plan.alone else { return };
+        if self.now < from {
+            return;
+        }
+        for number in 0..self.plan.vips.len() {
+            let ip = self.plan.vips[number];
+            if ip != alone && !self.hosts.iter().any(|host| host.is_heard(ip, self.now)) {
+                self.violated("I8", || format!("nobody answers for {ip} though only {alone} is in trouble"));
             }
         }
     }

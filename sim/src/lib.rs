@@ -25,7 +25,7 @@ mod world;
 pub use clock::{Clock, Micros};
 pub use invariants::Violation;
 pub use kernel::{Entry, Fence, Kernel};
-pub use mutant::Mutant;
+pub use mutant::{Broken, Mutant};
 pub use store::Store;
 pub use story::Counts;
 
@@ -45,10 +45,19 @@ pub struct Outcome {
 }
 
 /// Runs the world of a seed, with the protocol as it is or with one of its rules broken.
-pub fn run(seed: u64, mutant: Option<Mutant>, told: bool) -> Outcome {
+pub fn run(seed: u64, broken: Option<Broken>, told: bool) -> Outcome {
+    run_planned(seed, Plan::draw, broken, told)
+}
+
+/// Runs a seed's world in which one VIP alone is in trouble.
+pub fn run_with_one_in_trouble(seed: u64, broken: Option<Broken>, told: bool) -> Outcome {
+    run_planned(seed, Plan::draw_with_one_in_trouble, broken, told)
+}
+
+fn run_planned(seed: u64, draw: fn(&mut Random) -> Plan, broken: Option<Broken>, told: bool) -> Outcome {
     let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random);
-    let mut world = World::new(random, plan, mutant, Story::new(told));
+    let plan = draw(&mut random);
+    let mut world = World::new(random, plan, broken, Story::new(told));
     world.run();
     let violation = world.violation;
     let (story, counts) = world.story.end();

@@ -8,7 +8,7 @@
 
 use crate::protocol::node::{Purpose, Request};
 use crate::protocol::timing::least_silence;
-use crate::protocol::{Compare, Event, Instant, Key, Write};
+use crate::protocol::{Compare, Event, Instant, Key, Stance, Write};
 use std::time::Duration;
 
 /// A rule that is broken.
@@ -28,26 +28,30 @@ pub enum Mutant {
     UnguardedTakeOver,
     /// A renewal does not compare that the session is still the one it was sent for.
     UnguardedRenewal,
+    /// What a holder without a session held is claimed without comparing that it has none.
+    AbsenceNotCompared,
     /// An entry is armed under whatever session is live when the hands get to it.
     MarkedWhenArmed,
     /// A VIP is said to be off as soon as that is ordered (I4).
     OffBeforeConfirmed,
+    /// News count as new though they are old (I6).
+    StaleNewsHonoured,
+    /// A VIP that fails holds up the hands, and with them every other (I8).
+    OneHoldsUpAll,
+    /// The word that a VIP is off is lost.
+    ConfirmationsLost,
+}
+
+/// A rule that is broken, and the invariant that is to show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The rule.
+    pub rule: Mutant,
+    /// The one invariant that is judged.
+    pub judged_by: &'static str,
 }
 
 impl Mutant {
-    /// All that this protocol can be told apart from.
-    pub const ALL: [Self; 9] = [
-        Self::SilenceIsRight,
-        Self::NoKernelDeadline,
-        Self::ClockStopsWhileFrozen,
-        Self::RightFromTheAnswer,
-        Self::EntriesOutliveTheSession,
-        Self::UnguardedTakeOver,
-        Self::UnguardedRenewal,
-        Self::MarkedWhenArmed,
-        Self::OffBeforeConfirmed,
-    ];
-
     /// The bound a node is told, for one that holds.
     pub fn bound(self, bound: Duration) -> Duration {
         match self {
@@ -65,6 +69,12 @@ impl Mutant {
                 let taken = |key: &Key| txn.writes.iter().any(|write| *write == Write::Delete(key.clone()));
                 txn.compares.retain(|compare| !taken(compare.key()));
             }
+            (Self::AbsenceNotCompared, Purpose::Claim) => {
+                let written = |key: &Key| {
+                    txn.writes.iter().any(|write| matches!(write, Write::Put(written, _) if written == key))
+                };
+                txn.compares.retain(|compare| written(compare.key()));
+            }
             (Self::UnguardedRenewal, Purpose::Renew) => txn.compares.retain(|compare| !is_own(compare)),
             _ => {}
         }
@@ -77,6 +87,13 @@ impl Mutant {
             (Self::RightFromTheAnswer, Event::Answered { request, answer, .. }) => {
                 Event::Answered { request, sent: now, answer }
             }
+            (Self::StaleNewsHonoured, Event::Changed(mut changes)) => {
+                for change in &mut changes {
+                    change.revision = i64::try_from(now.since_boot().as_micros()).unwrap_or(i64::MAX);
+                }
+                Event::Changed(changes)
+            }
+            (Self::ConfirmationsLost, Event::Stood(_, Stance::Off)) => Event::Tick,
             (_, event) => event,
         }
     }

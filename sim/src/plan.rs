@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) hedged: bool,
     /// When all is to be well again.
     pub(super) end: Micros,
+    /// The one VIP that is in trouble, where the others must not notice (I8), and from when on that is judged.
+    pub(super) alone: Option<(IpAddr, Micros)>,
 }
 
 impl Plan {
@@ -61,7 +63,20 @@ impl Plan {
             unruly: random.percent(20),
             hedged: random.percent(30),
             end,
+            alone: None,
         }
+    }
+
+    /// A world in which all goes well, but for what concerns its first VIP.
+    pub(super) fn draw_with_one_in_trouble(random: &mut Random) -> Self {
+        let vips: Vec<IpAddr> =
+            (1..=random.pick(&[2, 3, 5])).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+        let hosts = draw_hosts(random);
+        let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
+        let schedule = Schedule::draw_for_one(random, hosts.len(), vips[0], silence);
+        let end = schedule.over + recovery(&hosts, &schedule);
+        let alone = Some((vips[0], 2 * silence));
+        Self { hosts, vips, schedule, slowest: 1_000, unruly: false, hedged: false, end, alone }
     }
 }
 

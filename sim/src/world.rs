@@ -9,10 +9,10 @@ use crate::protocol::{Answer, Change, Event, Instant, Revision};
 use super::clock::Micros;
 use super::etcd::{Etcd, Try};
 use super::fault::Fault;
-use super::host::{Host, Pending};
+use super::host::{Host, Order, Pending};
 use super::invariants::Violation;
 use super::kernel::Kernel;
-use super::mutant::Mutant;
+use super::mutant::{Broken, Mutant};
 use super::plan::Plan;
 use super::random::Random;
 use super::story::Story;
@@ -31,6 +31,8 @@ pub(super) enum Post {
     News(Vec<Change>),
     /// The hands get to their orders.
     Hands,
+    /// The hands try again what failed.
+    Again(Order),
     /// A word of the hands.
     Word(Event),
 }
@@ -54,6 +56,8 @@ pub(super) struct World {
     pub(super) now: Micros,
     pub(super) random: Random,
     pub(super) mutant: Option<Mutant>,
+    /// The one invariant that is judged; all if none is named.
+    pub(super) judged: Option<&'static str>,
     pub(super) plan: Plan,
     pub(super) etcd: Etcd,
     pub(super) hosts: Vec<Host>,
@@ -64,7 +68,8 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(mut random: Random, mut plan: Plan, mutant: Option<Mutant>, story: Story) -> Self {
+    pub(super) fn new(mut random: Random, mut plan: Plan, broken: Option<Broken>, story: Story) -> Self {
+        let mutant = broken.map(|broken| broken.rule);
         let kernel = Kernel { timeless: mutant == Some(Mutant::NoKernelDeadline), ..Kernel::default() };
         let hosts = std::mem::take(&mut plan.hosts).into_iter();
         let hosts = hosts.map(|host| Host::new(host, kernel.clone())).collect();
@@ -74,6 +79,7 @@ impl World {
             now: 0,
             random,
             mutant,
+            judged: broken.map(|broken| broken.judged_by),
             plan,
             etcd,
             hosts,
@@ -102,6 +108,7 @@ impl World {
             }
             self.now = at;
             self.happen(item);
+            self.others_do_not_notice();
         }
         self.now = self.plan.end.max(self.now);
         if self.violation.is_none() {
@@ -149,6 +156,7 @@ impl World {
             }
             Post::News(changes) => self.give(at, Event::Changed(changes)),
             Post::Hands => self.hands(at),
+            Post::Again(order) => self.try_again(at, order),
             Post::Word(event) => self.give(at, event),
         }
     }
