@@ -74,11 +74,13 @@ impl Process {
     pub fn kill9(&mut self) {
         // Once it has been waited for, its number may be another's.
         let children = if self.is_running() { self.children() } else { Vec::new() };
-        self.kill9_alone();
+        // An error means it is gone already, which is what is asked for.
+        let _ = self.child.kill();
         for child in children {
             // It has had no time to end by itself, so the number is still its own.
             let _ = kill(child, Signal::SIGKILL);
         }
+        let _ = self.child.wait();
     }
 
     /// `kill -9` of it alone, and waits until it is gone: what it started lives on.

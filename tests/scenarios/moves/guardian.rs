@@ -141,8 +141,8 @@ fn a_guardian_leaves_an_agent_that_came_and_died_its_own_grace() {
     let first = now();
     stage.restart(0);
     stage.wait_status(0, "an owner", |status| status["vips"][1]["stance"] == "owner");
-    stage.nodes[0].agent.kill9_alone();
     let second = now();
+    stage.nodes[0].agent.kill9_alone();
     assert!(second.since(first) > Duration::from_millis(100), "the graces can be told apart");
     assert_released(&stage, first);
     let released = stage.history.changes()[&VIP][1].at;

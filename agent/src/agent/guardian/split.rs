@@ -4,15 +4,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
 
 use super::{ARMED, DISMISSED, Vigil};
 
@@ -33,6 +35,9 @@ pub enum SplitError {
     #[error("no guardian: the process has {0} threads already")]
     Threads(usize),
 }
+
+/// How often a guardian that is ending is looked after.
+const REAPED_EVERY: Duration = Duration::from_millis(10);
 
 /// Which of the two processes this one is.
 #[derive(Debug)]
@@ -128,8 +133,10 @@ impl Loss {
     pub(in crate::agent) async fn lost(mut self) -> Pid {
         // It never says anything: whatever comes back is its end.
         let _ = self.line.read_u8().await;
-        // Or it would stay a zombie for as long as the agent lives.
-        let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
+        // Or it would stay a zombie for as long as the agent lives. Its files are closed a moment before it has ended.
+        while waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
+            sleep(REAPED_EVERY).await;
+        }
         self.pid
     }
 }
