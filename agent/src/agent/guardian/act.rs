@@ -85,7 +85,7 @@ async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardEr
     };
     let machine = runtime_dir::machine(&config.runtime_dir)?;
     let fenced = fence(config)?;
-    let until = gone.at + grace + config.timing.silence.min(LONGEST_TRY);
+    let until = clock::now() + config.timing.silence.min(LONGEST_TRY);
     let released = release(&etcd, config, &machine, &fenced.standing, until).await;
     if let Ok(vips) = released {
         tracing::warn!(vips, "no other agent came: every VIP is silent here, and released");
