@@ -74,11 +74,15 @@ pub enum RunError {
     Thread(#[from] io::Error),
     /// The agent was told to stop and could not release everything in time.
     #[error(
-        "not everything was released within {0:?}: another node takes over once this one's silence is over"
+        "not everything was released within {0:?}: the guardian goes on with it for a while, else another node takes over \
+         once this one's silence is over"
     )]
     Unreleased(std::time::Duration),
     /// A second signal cut the release short.
-    #[error("ended at once by a second signal: another node takes over once this one's silence is over")]
+    #[error(
+        "ended at once by a second signal: the rest is left to the guardian, or to another node once this one's silence is \
+         over"
+    )]
     Cut,
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use mantle::protocol::Instant;
 use mantle_tests::Process;
 use mantle_tests::clock::{now, wait_for};
+use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
+use mantle_tests::tap::FrameKind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -69,12 +71,23 @@ fn killed(name: &str, mode: &str) {
     let mut stage = set(name, &format!("{PATIENT}\ndataplane: {{mode: {mode}}}"));
     let guardian = guardian(&stage.nodes[0].agent);
     assert_eq!(is_pinned(&stage, 0), mode == "auto");
+    // Asks a for the VIPs all the time, whoever is owner.
+    let asker = stage.lab.asker(&[VIP, VIP6], stage.nodes[0].host.port(PUBLIC_LINK).mac());
+    wait_for("answers of a to the asker", SOON, || {
+        let frames = stage.lab.tap().frames();
+        let answers =
+            |vip, kind| frames.iter().any(|frame| (frame.claim.vip, frame.claim.kind) == (vip, kind));
+        (answers(VIP, FrameKind::ArpReply) && answers(VIP6, FrameKind::NeighbourAdvert)).then_some(())
+    });
+    // Until a's kernel knows the asker's MAC: what waits for that is sent when it comes, whatever has become of the address.
+    watch_for(Duration::from_secs(1));
     stage.nodes[0].agent.kill9_alone();
     let killed = now();
     assert_released(&stage, killed);
     wait_ended(guardian);
     assert!(!is_pinned(&stage, 0), "nothing of the kernel program is left");
 
+    drop(asker);
     let back = now();
     stage.restart(0);
     wait_stands_by(&stage, 0, "b");
