@@ -70,11 +70,31 @@ impl Process {
         self.signal(Signal::SIGCONT);
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// `kill -9` of it and of the processes it started, as when their machine dies; waits until it is gone.
     pub fn kill9(&mut self) {
+        // Once it has been waited for, its number may be another's.
+        let children = if self.is_running() { self.children() } else { Vec::new() };
+        // An error means it is gone already, which is what is asked for.
+        let _ = self.child.kill();
+        for child in children {
+            // It has had no time to end by itself, so the number is still its own.
+            let _ = kill(child, Signal::SIGKILL);
+        }
+        let _ = self.child.wait();
+    }
+
+    /// `kill -9` of it alone, and waits until it is gone: what it started lives on.
+    pub fn kill9_alone(&mut self) {
         // An error means it is gone already, which is what is asked for.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// The processes that its first thread started and that live, or that it has not waited for.
+    pub fn children(&self) -> Vec<Pid> {
+        let pid = self.pid();
+        let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        listed.split_whitespace().filter_map(|child| child.parse().ok()).map(Pid::from_raw).collect()
     }
 
     /// Whether it runs (a frozen one does).

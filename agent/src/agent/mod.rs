@@ -7,10 +7,11 @@
 //! | main | signals, HTTP, the control socket, systemd | clients |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
-//! agent resumes the session.
+//! agent resumes the session; or, if none comes in time, the [`guardian`] gives up what it held.
 
 mod channel;
 mod core;
+pub mod guardian;
 mod hands;
 mod runtime_dir;
 mod showing;
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::channel::{News, Order};
 use self::core::Core;
+use self::guardian::Guard;
 use self::hands::{Hands, Tools};
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
@@ -72,18 +74,22 @@ pub enum RunError {
     Thread(#[from] io::Error),
     /// The agent was told to stop and could not release everything in time.
     #[error(
-        "not everything was released within {0:?}: another node takes over once this one's silence is over"
+        "not everything was released within {0:?}: the guardian goes on with it for a while, else another node takes over \
+         once this one's silence is over"
     )]
     Unreleased(std::time::Duration),
     /// A second signal cut the release short.
-    #[error("ended at once by a second signal: another node takes over once this one's silence is over")]
+    #[error(
+        "ended at once by a second signal: the rest is left to the guardian, or to another node once this one's silence is \
+         over"
+    )]
     Cut,
 }
 
-/// Runs the agent until a signal ends it.
-pub fn run(config: &Config) -> Result<(), RunError> {
+/// Runs the agent until a signal ends it; with its guardian, if there is one.
+pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     end_on_panic();
-    let runtime_dir = RuntimeDir::lock(&config.runtime_dir)?;
+    let runtime_dir = RuntimeDir::lock(&config.runtime_dir, || guard.iter_mut().for_each(Guard::arm))?;
     let runtime = current_thread()?;
     let doors = runtime.block_on(Doors::open(&config.runtime_dir, config.http.listen))?;
     let etcd = Etcd::new(etcd_settings(config)?);
@@ -127,9 +133,12 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         counters,
     };
     let ended = start_core(core, inbox)?;
-    runtime.block_on(Side { doors, feed, news, ended }.run())?;
+    runtime.block_on(Side { doors, feed, news, ended, guard: guard.as_ref() }.run())?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();
+    if let Some(guard) = guard {
+        guard.dismiss();
+    }
     Ok(())
 }
 

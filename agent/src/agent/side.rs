@@ -12,15 +12,17 @@ use tokio::time::{interval, sleep};
 
 use super::RunError;
 use super::channel::News;
+use super::guardian::{Guard, Loss};
 use crate::observe::{Feed, health, http, listen, serve};
 use crate::protocol::Event;
 
 /// The side thread and what it needs.
-pub(super) struct Side {
+pub(super) struct Side<'a> {
     pub(super) doors: Doors,
     pub(super) feed: Feed,
     pub(super) news: UnboundedSender<News>,
     pub(super) ended: oneshot::Receiver<()>,
+    pub(super) guard: Option<&'a Guard>,
 }
 
 /// Where the agent can be reached: opened before it acts, so that one which can't be reached has done nothing.
@@ -46,7 +48,7 @@ impl Doors {
 /// How long an orderly end may take.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-impl Side {
+impl Side<'_> {
     /// Serves until a signal, then ends the agent in order.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
         let Doors { mut signals, control, http: public } = self.doors;
@@ -55,6 +57,9 @@ impl Side {
             tokio::spawn(serve::serve(listener, http::public(self.feed.clone()), serve::Limits::default()));
         }
         tokio::spawn(watchdog(self.feed.clone()));
+        if let Some(guard) = self.guard {
+            tokio::spawn(watch_guardian(guard.loss()?));
+        }
         notify(&[NotifyState::Ready]);
         let name = signals.next().await;
         tracing::info!(signal = name, "stopping: releasing every VIP");
@@ -100,6 +105,16 @@ async fn watchdog(feed: Feed) {
             notify(&[NotifyState::Watchdog]);
         }
     }
+}
+
+/// The agent goes on without its guardian, and says so: it takes one thread to fork another, and there are more by now.
+async fn watch_guardian(loss: Loss) {
+    let guardian = loss.lost().await;
+    tracing::warn!(
+        %guardian,
+        "the guardian is gone: should this agent be killed too, another node takes over after the silence; a restart of \
+         the agent brings one back"
+    );
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -8,7 +8,7 @@ use super::documents::{self, MOST_DOCUMENTS};
 use super::error::{Concern, Errors, Fault, quoted};
 use super::origin::{Origin, Position};
 use super::report::Report;
-use super::{Announce, Config, Dataplane, Etcd, Handoff, Http, Vip, kind, source};
+use super::{Announce, Config, Dataplane, Etcd, Guardian, Handoff, Http, Vip, kind, source};
 use crate::protocol::{NodeName, Timing};
 
 /// What the documents read so far say.
@@ -39,6 +39,7 @@ pub(super) struct Settings {
     pub(super) http: Http,
     pub(super) runtime_dir: PathBuf,
     pub(super) priority: u32,
+    pub(super) guardian: Guardian,
 }
 
 impl Default for Settings {
@@ -55,6 +56,7 @@ impl Default for Settings {
             http: Http::default(),
             runtime_dir: PathBuf::from(super::RUNTIME_DIR),
             priority: 100,
+            guardian: Guardian::default(),
         }
     }
 }
@@ -142,6 +144,7 @@ impl Draft {
             http: settings.http,
             runtime_dir: settings.runtime_dir,
             priority: settings.priority,
+            guardian: settings.guardian,
             vips: self.vips,
             warnings,
         })

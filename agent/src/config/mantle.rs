@@ -30,11 +30,15 @@ const KEYS: &[&str] = &[
     "http",
     "runtimeDir",
     "priority",
+    "guardian",
 ];
 
 /// What a socket's path may take in all, with the zero at its end (`sun_path`, unix(7)).
 const LONGEST_SOCKET_PATH: usize = 108;
 const SOCKET: &str = "/mantle.sock";
+
+/// A grace longer than this would only keep the VIPs of an agent that does not come back dark.
+const LONGEST_GRACE: Duration = Duration::from_secs(10);
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -73,6 +77,9 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
     }
     document.fill("runtimeDir", &mut settings.runtime_dir, report, runtime_dir);
     document.fill("priority", &mut settings.priority, report, priority);
+    if let Some(section) = document.own_section("guardian", &["grace"], report) {
+        section.fill("grace", &mut settings.guardian.grace, report, grace);
+    }
     draft.settings = Some((origin, settings));
 }
 
@@ -189,6 +196,14 @@ fn priority(text: &str) -> Result<u32, Fault> {
         what: "priority",
         wanted: "a number such as 100, higher goes first".to_owned(),
     })
+}
+
+/// None for no guardian.
+fn grace(text: &str) -> Result<Option<Duration>, Fault> {
+    if text == "off" {
+        return Ok(None);
+    }
+    Ok(Some(duration_within(text, "grace", Duration::ZERO, LONGEST_GRACE)?))
 }
 
 fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {

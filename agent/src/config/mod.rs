@@ -69,6 +69,8 @@ pub struct Config {
     pub runtime_dir: PathBuf,
     /// Which standby goes first: higher before lower.
     pub priority: u32,
+    /// Who acts when the agent ends without a word.
+    pub guardian: Guardian,
     /// The VIPs, in the order they are written.
     pub vips: Vec<Vip>,
     /// What may not be what was meant.
@@ -190,5 +192,18 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9480))) }
+    }
+}
+
+/// Who acts when the agent ends without a word while its node lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guardian {
+    /// How long a new agent has for going on; none if there is no guardian.
+    pub grace: Option<Duration>,
+}
+
+impl Default for Guardian {
+    fn default() -> Self {
+        Self { grace: Some(Duration::from_millis(300)) }
     }
 }

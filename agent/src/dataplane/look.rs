@@ -1,4 +1,4 @@
-//! A look at what the kernel program does: for status and metrics, also when there is no agent.
+//! A look at what the kernel program does: for status and metrics, and for the guardian, also when there is no agent.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,12 +12,12 @@ use thiserror::Error;
 
 use super::attached::LinkMode;
 use super::pins::{self, LinkPins, Pins};
-use super::right::Right;
+use super::right::{Right, RightCell};
 use super::table::{Found, sum};
 use super::xdp::FORMS;
 use super::{bpffs, cause};
 
-/// What is pinned, read from any thread or process: it changes nothing and holds nobody up.
+/// What is pinned, as any thread or process sees it: to look changes nothing and holds nobody up.
 pub struct Look {
     dir: PathBuf,
     vips: HashMap<MapData, Address, Vip>,
@@ -87,6 +87,15 @@ impl Look {
     /// The right that the program goes by.
     pub fn right(&self) -> Result<Right, LookError> {
         self.right.get(&0, 0).map(Right::from).map_err(|error| failed(&self.dir, &error))
+    }
+
+    /// Ends the right, which nobody may be moving any more.
+    pub(super) fn revoke(&self) -> Result<(), LookError> {
+        let failed = |why: String| LookError { dir: self.dir.clone(), why };
+        let right =
+            MapData::from_pin(self.dir.join(object::RIGHT)).map_err(|error| failed(cause::told(&error)))?;
+        RightCell::map(right.fd()).map_err(|error| failed(error.to_string()))?.revoke();
+        Ok(())
     }
 
     /// The links that the programs are attached to, by their numbers, and at which hooks.

@@ -115,6 +115,14 @@ impl Dataplane {
         retain_links(&pins, &[]).and(pins.remove())
     }
 
+    /// Ends the right that a predecessor, which is gone, left to the kernel program: from now on this drops what it would
+    /// have answered. Says whether there was a program to tell.
+    pub fn revoke(name: &str) -> Result<bool, LookError> {
+        let Some(look) = Look::open(name)? else { return Ok(false) };
+        look.revoke()?;
+        Ok(true)
+    }
+
     /// Whether an earlier agent left anything pinned under that name.
     pub fn is_pinned(name: &str) -> bool {
         bpffs::is_mounted().unwrap_or(false) && Pins::is_there(Path::new(bpffs::ROOT), name)

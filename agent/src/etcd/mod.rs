@@ -11,7 +11,7 @@
 //! - [`backoff`], [`ranking`]: pure; when to try a failed endpoint again, which one to ask first;
 //! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
 //! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
-//! - [`handle`], [`commit`], [`list`], [`watch`], [`news`]: what the agent asks for and is told.
+//! - [`handle`], [`commit`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told.
 //!
 //! Connections live on the runtime that first needed them. Renewals must wait for nothing else, so an [`Etcd`] is to
 //! be used from the renewals' runtime only.
@@ -28,6 +28,7 @@ mod handle;
 mod keyspace;
 mod list;
 mod news;
+mod once;
 mod ranking;
 mod settings;
 #[cfg(test)]

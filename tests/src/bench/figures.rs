@@ -26,6 +26,14 @@ pub(super) const PLANNED_STOP: Figure =
 /// The same when its machine dies.
 pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 2.5);
 
+/// The same when its agent alone is killed, with the guardian at its default grace of 300 ms.
+pub(super) const KILLED_AGENT: Figure =
+    figure("killed_agent_gap", "killed agent, machine alive: longest client gap", "ms", 350.0);
+
+/// How long it takes from there until the other node answers.
+pub(super) const KILLED_AGENT_MOVED: Figure =
+    figure("killed_agent_moved", "killed agent: kill to first answer elsewhere", "ms", 350.0);
+
 /// How long after the end of its right a frozen owner still acts, asked all the time.
 pub(super) const SILENCE: Figure =
     figure("silence_after_right", "frozen owner: end of right to silence on the wire", "ms", 1.0);
@@ -49,6 +57,10 @@ pub(super) const PLANNED_STOP_OF_MANY: Figure =
 /// The memory of an idle owner.
 pub(super) const IDLE_MEMORY: Figure =
     figure("idle_resident", "idle owner of one VIP: resident memory", "MiB", 20.0);
+
+/// The memory of its guardian.
+pub(super) const IDLE_GUARDIAN: Figure =
+    figure("idle_guardian_resident", "idle owner's guardian: resident memory", "MiB", 5.0);
 
 /// The processor time of an idle owner.
 pub(super) const IDLE_PROCESSOR: Figure =

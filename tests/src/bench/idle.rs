@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use super::figures::{IDLE_MEMORY, IDLE_PROCESSOR};
+use super::figures::{IDLE_GUARDIAN, IDLE_MEMORY, IDLE_PROCESSOR};
 use super::series::Series;
 use crate::clock::now;
 use crate::stage::{Setting, Stage};
@@ -23,7 +23,8 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
         Stage::set("bench-idle", &Setting { nodes: &["a", "b", "c"], interval, ..Setting::default() });
     sleep(CALM);
     let agent = stage.nodes[0].agent.pid();
-    let (mut memory, mut processor) = (Vec::new(), Vec::new());
+    let [guardian] = *stage.nodes[0].agent.children() else { panic!("the agent has its guardian") };
+    let (mut memory, mut of_guardian, mut processor) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
         let (begun, used) = (now(), processor_time(agent));
         sleep(WINDOW);
@@ -31,9 +32,14 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
             processor_time(agent).saturating_sub(used).as_secs_f64() / now().since(begun).as_secs_f64();
         processor.push(share * 100.0);
         memory.push(resident_mib(agent));
+        of_guardian.push(resident_mib(guardian));
     }
     stage.end();
-    vec![Series::new(&IDLE_MEMORY, memory), Series::new(&IDLE_PROCESSOR, processor)]
+    vec![
+        Series::new(&IDLE_MEMORY, memory),
+        Series::new(&IDLE_GUARDIAN, of_guardian),
+        Series::new(&IDLE_PROCESSOR, processor),
+    ]
 }
 
 /// What all threads of a process have run so far: to the nanosecond, where `/proc/PID/stat` counts in ticks.

@@ -8,6 +8,7 @@ mod crash;
 mod etcd_writes;
 mod figures;
 mod idle;
+mod killed_agent;
 mod machine;
 mod options;
 mod planned_stop;
@@ -37,9 +38,10 @@ struct Bench {
     measure: fn(usize) -> Vec<Series>,
 }
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench { name: "planned-stop", measure: planned_stop::measure },
     Bench { name: "crash", measure: crash::measure },
+    Bench { name: "killed-agent", measure: killed_agent::measure },
     Bench { name: "silence", measure: silence::measure },
     Bench { name: "resume", measure: resume::measure },
     Bench { name: "removed-by-hand", measure: removed_by_hand::measure },

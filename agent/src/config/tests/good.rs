@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Announce, Etcd, Handoff, Http, Mode};
+use super::super::{Announce, Etcd, Guardian, Handoff, Http, Mode};
 use super::{VIP, mantle, read, vips, warnings};
 use crate::protocol::Timing;
 
@@ -22,6 +22,7 @@ fn one_vip_is_enough() {
     assert_eq!(config.http.listen.unwrap().to_string(), "127.0.0.1:9480");
     assert_eq!(config.runtime_dir, Path::new("/run/mantle"));
     assert_eq!(config.priority, 100);
+    assert_eq!(config.guardian, Guardian { grace: Some(Duration::from_millis(300)) });
     assert_eq!(warnings(&config), [""; 0]);
 }
 
@@ -43,6 +44,7 @@ handoff: {drain: 0s}
 http: {listen: "[::]:9480"}
 runtimeDir: /run/mantle-2
 priority: 7
+guardian: {grace: off}
 "#,
     ))
     .unwrap();
@@ -58,6 +60,7 @@ priority: 7
     assert_eq!(config.http.listen.unwrap().to_string(), "[::]:9480");
     assert_eq!(config.runtime_dir, Path::new("/run/mantle-2"));
     assert_eq!(config.priority, 7);
+    assert_eq!(config.guardian.grace, None);
 }
 
 #[test]
@@ -72,6 +75,7 @@ announce: {}
 handoff: {drain: 10s}
 http: {listen: "127.0.0.1:9480"}
 runtimeDir: /run/mantle
+guardian: {grace: 300ms}
 node:
 "#,
     ))

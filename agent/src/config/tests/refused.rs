@@ -166,7 +166,7 @@ fn bad_mantle_configs() {
             "clutser: blue\nhealth: {}\n",
             &[
                 r#"1:1: unknown key "clutser" in MantleConfig; write cluster"#,
-                r#"2:1: unknown key "health" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, http, runtimeDir, priority"#,
+                r#"2:1: unknown key "health" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, http, runtimeDir, priority, guardian"#,
             ],
         ),
         (
@@ -190,6 +190,7 @@ fn bad_mantle_configs() {
                 r#"3:18: "2h" is out of range for drain; write 0s to 1h"#,
             ],
         ),
+        ("guardian: {grace: 11s}", &[r#"1:19: "11s" is out of range for grace; write 0s to 10s"#]),
         (
             "dataplane: ebpf\n",
             &[r#"1:12: found "ebpf"; write keys and values of dataplane, indented below it"#],
