@@ -15,7 +15,7 @@ use super::showing::Showing;
 use super::story;
 use crate::clock;
 use crate::dataplane::RightCell;
-use crate::etcd::{Etcd, StoreEvent};
+use crate::etcd::{Committed, Etcd, StoreEvent};
 use crate::observe::Counters;
 use crate::protocol::node::{Happening, How, Purpose, Request};
 use crate::protocol::{Effect, Event, Instant, Node, Revision};
@@ -144,15 +144,27 @@ impl Core {
     fn commit(&self, request: Request) {
         let (etcd, news, counters) = (self.etcd.clone(), self.news.clone(), Arc::clone(&self.counters));
         let patience = self.patience;
-        tokio::spawn(async move {
-            let committed = etcd.commit(&request.txn, patience).await;
-            if request.purpose == Purpose::Renew {
-                let took = clock::now().since(committed.sent.unwrap_or(request.decided));
-                counters.renewed(&committed.answer, took);
-            }
+        // The core is gone only when the agent ends; then nobody waits for an answer.
+        let answer = move |request: Request, committed: Committed| {
             let sent = committed.sent.unwrap_or(request.decided);
-            // The core is gone only when the agent ends; then nobody waits for the answer.
             let _ = news.send(News::Event(Event::Answered { request, sent, answer: committed.answer }));
+            news
+        };
+        tokio::spawn(async move {
+            if request.purpose != Purpose::Renew {
+                let committed = etcd.commit(&request.txn, patience).await;
+                answer(request, committed);
+                return;
+            }
+            let session = request.session;
+            let mut renewal = etcd.renew(request.txn.clone(), patience);
+            let committed = renewal.answer().await;
+            let took = clock::now().since(committed.sent.unwrap_or(request.decided));
+            counters.renewed(&committed.answer, took);
+            let news = answer(request, committed);
+            while let Some(sent) = renewal.acknowledged_too().await {
+                let _ = news.send(News::Event(Event::AcknowledgedToo { session, sent }));
+            }
         });
     }
 

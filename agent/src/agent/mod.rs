@@ -165,6 +165,7 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
 fn etcd_settings(config: &Config) -> Result<etcd::Settings, RunError> {
     let given = &config.etcd;
     let mut settings = etcd::Settings::new(given.endpoints.clone(), config.key_prefix());
+    settings.hedge_within = config.timing.renew;
     settings.tls = given
         .ca_file
         .clone()
