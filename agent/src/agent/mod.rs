@@ -12,6 +12,8 @@
 mod channel;
 mod core;
 mod hands;
+mod lateness;
+mod priority;
 mod runtime_dir;
 mod showing;
 mod side;
@@ -32,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::channel::{News, Order};
 use self::core::Core;
 use self::hands::{Hands, Tools};
+use self::lateness::Lateness;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
 use self::side::{Doors, Side};
@@ -124,6 +127,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         hands: orders,
         news: news.clone(),
         showing: Showing::new(publisher, facts),
+        lateness: Lateness::new(config.timing.renew),
         counters,
     };
     let ended = start_core(core, inbox)?;
@@ -218,6 +222,7 @@ fn start_core(core: Core, inbox: mpsc::UnboundedReceiver<News>) -> io::Result<on
     let runtime = current_thread()?;
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name("mantle-core".to_owned()).spawn(move || {
+        priority::raise();
         runtime.block_on(async move {
             let (store, store_inbox) = mpsc::unbounded_channel();
             tokio::spawn(core.etcd.clone().follow(store));

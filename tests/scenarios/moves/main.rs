@@ -17,4 +17,5 @@ mod raw;
 mod relayed;
 mod seen;
 mod slow_etcd;
+mod starved;
 mod witness;
