@@ -7,7 +7,7 @@ use crate::protocol::Instant;
 /// For how long the worst is remembered at least.
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// It is said once, and not again before this has passed.
-const SAID_EVERY: Duration = Duration::from_secs(60);
+const SAID_EVERY: Duration = Duration::from_mins(1);
 
 /// Keeps how late the core thread woke.
 #[derive(Debug)]

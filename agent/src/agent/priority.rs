@@ -23,18 +23,18 @@ const FIRST: libc::c_int = -20;
 
 /// Raises the calling thread as far as permitted, and says how far.
 pub(super) fn raise() {
-    match real_time() {
-        Ok(()) => info!("the core thread runs at real-time priority {LOWEST}"),
-        Err(refused) => match nice() {
-            Ok(()) => info!(
-                "the core thread runs at nice {FIRST}: a real-time priority is not permitted ({refused})"
-            ),
-            Err(_) => warn!(
-                "the core thread runs at no raised priority ({refused}): on a busy machine renewals may be late. Permit \
-                 it by CAP_SYS_NICE or a limit on real-time priorities (RLIMIT_RTPRIO) of {LOWEST}"
-            ),
-        },
+    let Err(refused) = real_time() else {
+        return info!("the core thread runs at real-time priority {LOWEST}");
+    };
+    if nice().is_ok() {
+        return info!(
+            "the core thread runs at nice {FIRST}: a real-time priority is not permitted ({refused})"
+        );
     }
+    warn!(
+        "the core thread runs at no raised priority ({refused}): on a busy machine renewals may be late. Permit it by \
+         CAP_SYS_NICE or a limit on real-time priorities (RLIMIT_RTPRIO) of {LOWEST}"
+    );
 }
 
 fn real_time() -> io::Result<()> {
