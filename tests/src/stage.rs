@@ -120,11 +120,26 @@ impl Stage {
 
     /// Adds a node that comes to etcd's first member by a relay of its own, and starts its agent.
     pub fn add_behind_relay(&mut self, name: &str) -> (usize, Relay) {
-        let host = self.lab.host(name);
         let member = self.etcd.endpoints().remove(0);
-        let relay = Relay::start(&host, &member);
-        let config = self.config().replace(&member, &relay.endpoint());
-        (self.add_host(host, &config), relay)
+        let (at, mut relays) = self.add_behind(name, &[member]);
+        (at, relays.remove(0))
+    }
+
+    /// Adds a node that comes to each of etcd's members by a relay of its own, and starts its agent.
+    pub fn add_behind_relays(&mut self, name: &str) -> (usize, Vec<Relay>) {
+        self.add_behind(name, &self.etcd.endpoints())
+    }
+
+    fn add_behind(&mut self, name: &str, members: &[String]) -> (usize, Vec<Relay>) {
+        let host = self.lab.host(name);
+        let mut config = self.config();
+        let relays = (0..).zip(members).map(|(number, member)| {
+            let relay = Relay::start(&host, member, number);
+            config = config.replace(member.as_str(), &relay.endpoint());
+            relay
+        });
+        let relays = relays.collect();
+        (self.add_host(host, &config), relays)
     }
 
     /// The config of every node.

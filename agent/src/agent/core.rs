@@ -11,11 +11,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
 use super::channel::{News, Order};
+use super::lateness::Lateness;
 use super::showing::Showing;
 use super::story;
 use crate::clock;
 use crate::dataplane::RightCell;
-use crate::etcd::{Etcd, StoreEvent};
+use crate::etcd::{Committed, Etcd, StoreEvent};
 use crate::observe::Counters;
 use crate::protocol::node::{Happening, How, Purpose, Request};
 use crate::protocol::{Effect, Event, Instant, Node, Revision};
@@ -36,6 +37,8 @@ pub(super) struct Core {
     pub(super) news: UnboundedSender<News>,
     /// What the rest of the agent sees of it.
     pub(super) showing: Showing,
+    /// How late it is.
+    pub(super) lateness: Lateness,
     /// What it counts.
     pub(super) counters: Arc<Counters>,
 }
@@ -50,9 +53,11 @@ impl Core {
         mut inbox: UnboundedReceiver<News>,
         mut store: UnboundedReceiver<StoreEvent>,
     ) {
+        let mut turned = clock::now();
         loop {
-            let now = clock::now();
-            let wait = self.node.deadline().since(now).min(LONGEST_WAIT).min(self.showing.due_in(now));
+            // What came due during the last turn is late from then on.
+            let next = self.node.deadline().min(self.showing.due()).min(turned + LONGEST_WAIT);
+            let due = next.max(turned);
             let mut events = Vec::new();
             tokio::select! {
                 biased;
@@ -61,7 +66,7 @@ impl Core {
                     None => return,
                 },
                 Some(news) = store.recv() => events.extend(self.translate_store(news)),
-                () = sleep(wait) => events.push(Event::Tick),
+                () = sleep(due.since(clock::now())) => events.push(Event::Tick),
             }
             // What has come in meanwhile is answered together: many VIPs at once cost etcd a few transactions.
             while let Ok(news) = inbox.try_recv() {
@@ -71,10 +76,27 @@ impl Core {
                 events.extend(self.translate_store(news));
             }
             let now = clock::now();
+            self.woke(due, now);
             if !events.is_empty() && self.step(now, events) {
                 return;
             }
-            self.showing.show(now, &self.node, &self.etcd);
+            self.showing.show(now, self.lateness.worst(), &self.node, &self.etcd);
+            turned = now;
+        }
+    }
+
+    /// Measures how late the loop turns at `now`, something having been `due`.
+    fn woke(&mut self, due: Instant, now: Instant) {
+        if now < due {
+            return;
+        }
+        let late = now.since(due);
+        self.counters.lateness.observe(late);
+        if self.lateness.was(late, now) {
+            tracing::warn!(
+                "the core thread was {late:?} late, and renewals with it: the machine is short of processor time, or the \
+                 agent was stopped for a while"
+            );
         }
     }
 
@@ -144,15 +166,27 @@ impl Core {
     fn commit(&self, request: Request) {
         let (etcd, news, counters) = (self.etcd.clone(), self.news.clone(), Arc::clone(&self.counters));
         let patience = self.patience;
-        tokio::spawn(async move {
-            let committed = etcd.commit(&request.txn, patience).await;
-            if request.purpose == Purpose::Renew {
-                let took = clock::now().since(committed.sent.unwrap_or(request.decided));
-                counters.renewed(&committed.answer, took);
-            }
+        // The core is gone only when the agent ends; then nobody waits for an answer.
+        let answer = move |request: Request, committed: Committed| {
             let sent = committed.sent.unwrap_or(request.decided);
-            // The core is gone only when the agent ends; then nobody waits for the answer.
             let _ = news.send(News::Event(Event::Answered { request, sent, answer: committed.answer }));
+            news
+        };
+        tokio::spawn(async move {
+            if request.purpose != Purpose::Renew {
+                let committed = etcd.commit(&request.txn, patience).await;
+                answer(request, committed);
+                return;
+            }
+            let session = request.session;
+            let mut renewal = etcd.renew(request.txn.clone(), patience);
+            let committed = renewal.answer().await;
+            let took = clock::now().since(committed.sent.unwrap_or(request.decided));
+            counters.renewed(&committed.answer, took);
+            let news = answer(request, committed);
+            while let Some(sent) = renewal.acknowledged_too().await {
+                let _ = news.send(News::Event(Event::AcknowledgedToo { session, sent }));
+            }
         });
     }
 

@@ -13,6 +13,8 @@ mod channel;
 mod core;
 pub mod guardian;
 mod hands;
+mod lateness;
+mod priority;
 mod runtime_dir;
 mod showing;
 mod side;
@@ -34,6 +36,7 @@ use self::channel::{News, Order};
 use self::core::Core;
 use self::guardian::Guard;
 use self::hands::{Hands, Tools};
+use self::lateness::Lateness;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
 use self::side::{Doors, Side};
@@ -130,6 +133,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         hands: orders,
         news: news.clone(),
         showing: Showing::new(publisher, facts),
+        lateness: Lateness::new(config.timing.renew),
         counters,
     };
     let ended = start_core(core, inbox)?;
@@ -174,6 +178,7 @@ fn facts(config: &Config, settings: &Settings, links: BTreeMap<IpAddr, Arc<str>>
 fn etcd_settings(config: &Config) -> Result<etcd::Settings, RunError> {
     let given = &config.etcd;
     let mut settings = etcd::Settings::new(given.endpoints.clone(), config.key_prefix());
+    settings.hedge_within = config.timing.renew;
     settings.tls = given
         .ca_file
         .clone()
@@ -226,6 +231,7 @@ fn start_core(core: Core, inbox: mpsc::UnboundedReceiver<News>) -> io::Result<on
     let runtime = current_thread()?;
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name("mantle-core".to_owned()).spawn(move || {
+        priority::raise();
         runtime.block_on(async move {
             let (store, store_inbox) = mpsc::unbounded_channel();
             tokio::spawn(core.etcd.clone().follow(store));

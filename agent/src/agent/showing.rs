@@ -33,6 +33,8 @@ struct Seen {
     counts: BTreeMap<IpAddr, Counters>,
     /// The newest revision of etcd's store.
     revision: Revision,
+    /// How late the core thread was at worst.
+    lateness: Duration,
 }
 
 /// What does not change while the agent runs.
@@ -65,9 +67,9 @@ impl Showing {
         self.due = Instant::ZERO;
     }
 
-    /// How long until the next snapshot is due.
-    pub(super) fn due_in(&self, now: Instant) -> Duration {
-        self.due.since(now)
+    /// When the next snapshot is due.
+    pub(super) fn due(&self) -> Instant {
+        self.due
     }
 
     /// What the VIPs that cannot be worn wait for.
@@ -92,13 +94,14 @@ impl Showing {
         self.seen.revision = self.seen.revision.max(revision);
     }
 
-    /// Shows the node, if that is due.
-    pub(super) fn show(&mut self, now: Instant, node: &Node, etcd: &Etcd) {
+    /// Shows the node and how late the core thread was at worst, if that is due.
+    pub(super) fn show(&mut self, now: Instant, lateness: Duration, node: &Node, etcd: &Etcd) {
         self.publisher.beat(now);
         if now < self.due {
             return;
         }
         self.due = now + EVERY;
+        self.seen.lateness = lateness;
         self.publisher.publish(snapshot_of(now, &self.facts, &self.seen, node, etcd));
     }
 }
@@ -107,6 +110,7 @@ fn snapshot_of(now: Instant, facts: &Facts, seen: &Seen, node: &Node, etcd: &Etc
     let endpoints = etcd.status();
     Snapshot {
         node: facts.node.clone(),
+        lateness: seen.lateness,
         session: session(now, facts, node, &endpoints),
         etcd: snapshot::Etcd {
             connected: endpoints.iter().any(|endpoint| endpoint.connected),

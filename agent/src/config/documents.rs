@@ -15,8 +15,8 @@ pub(super) struct Document<'t> {
     text: &'t str,
 }
 
-/// The most documents in one file.
-pub(super) const MOST_DOCUMENTS: usize = 1024;
+/// The most documents in one file: every VIP that the kernel program has room for, and a machine's configuration besides.
+pub(super) const MOST_DOCUMENTS: usize = 8192;
 
 /// Cuts a text into its documents, so that a syntax error in one doesn't hide the others and each has a budget of
 /// its own.

@@ -21,7 +21,7 @@ pub struct Committed {
 }
 
 /// How one try at one endpoint ended.
-enum Try {
+pub(super) enum Try {
     Answered(Committed),
     /// It certainly was not carried out.
     NotDone,
@@ -56,7 +56,8 @@ impl Etcd {
         Committed { answer: if open { Answer::Unknown } else { Answer::Failed }, sent: None }
     }
 
-    async fn try_at(&self, number: usize, txn: &Txn, is_last: bool, deadline: Deadline) -> Try {
+    /// One try at one endpoint, for as long as a try may take; the last one for as long as there is time.
+    pub(super) async fn try_at(&self, number: usize, txn: &Txn, is_last: bool, deadline: Deadline) -> Try {
         let endpoint = self.endpoint(number);
         match self.try_once(endpoint, txn, is_last, deadline).await {
             Try::LoginExpired => self.try_once(endpoint, txn, is_last, deadline).await,
@@ -86,17 +87,21 @@ impl Etcd {
         let mut kv = connection.kv.clone();
         let sent = clock::now();
         match endpoint.attempt(&connection, Errand::Write, limit, kv.txn(request)).await {
-            Ok(response) => Try::Answered(Committed {
-                answer: transaction::answer(txn, &response, self.keys()),
-                sent: Some(sent),
-            }),
+            Ok(response) => {
+                self.took(clock::now().since(sent));
+                Try::Answered(Committed {
+                    answer: transaction::answer(txn, &response, self.keys()),
+                    sent: Some(sent),
+                })
+            }
             Err(failure) if failure.cause == Cause::LoginExpired => Try::LoginExpired,
             Err(failure) if failure.cause.leaves_outcome_open() => Try::Open,
             Err(_) => Try::NotDone,
         }
     }
 
-    fn answered_by(&self, number: usize, txn: &Txn, answer: &Answer) {
+    /// Learns from an answer whom to ask first, and what the watch is to show.
+    pub(super) fn answered_by(&self, number: usize, txn: &Txn, answer: &Answer) {
         self.prefer(number);
         self.warm();
         // A deletion alone leaves no trace when the key was gone: only a put is sure to show up in the watch.

@@ -169,6 +169,13 @@ impl Endpoint {
         self.note(errand, cause)
     }
 
+    /// Notes that something done over the present connection has had no answer yet; it may still get one.
+    pub(super) fn silent(self: &Arc<Self>, errand: Errand, cause: Cause) {
+        if let Some(connection) = self.connected() {
+            self.failed(&connection, errand, cause);
+        }
+    }
+
     /// Finds out in the background whether a connection that was silent still carries answers. Without this a connection
     /// whose state some router forgot would be tried again and again.
     fn probe(self: &Arc<Self>, connection: &Connection) {

@@ -1,12 +1,14 @@
 //! The handle everybody uses etcd by.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use super::cluster::ClusterIds;
 use super::endpoint::{Endpoint, EndpointStatus};
+use super::hedge::Usual;
 use super::keyspace::Keyspace;
 use super::ranking::Standing;
 use super::settings::Settings;
@@ -24,6 +26,8 @@ struct Shared {
     endpoints: Vec<Arc<Endpoint>>,
     /// The endpoint that answered last.
     favourite: AtomicUsize,
+    /// How long answers to transactions usually take.
+    usual: Mutex<Usual>,
     /// The revision of our last write: the watch must show it.
     acknowledged: watch::Sender<Revision>,
     restart: Notify,
@@ -43,6 +47,7 @@ impl Etcd {
             keys,
             endpoints,
             favourite: AtomicUsize::new(0),
+            usual: Mutex::default(),
             acknowledged: watch::Sender::new(0),
             restart: Notify::new(),
         };
@@ -95,6 +100,18 @@ impl Etcd {
 
     pub(super) fn prefer(&self, number: usize) {
         self.shared.favourite.store(number, Ordering::Relaxed);
+    }
+
+    /// A transaction's answer took so long.
+    pub(super) fn took(&self, took: Duration) {
+        self.shared.usual.lock().unwrap_or_else(PoisonError::into_inner).took(took);
+    }
+
+    /// How long a renewal waits for an answer before a second endpoint is asked.
+    pub(super) fn hedge(&self) -> Duration {
+        let settings = self.settings();
+        let longest = settings.hedge_within.min(settings.try_timeout);
+        self.shared.usual.lock().unwrap_or_else(PoisonError::into_inner).patience(longest)
     }
 
     /// Makes the connections that are missing, so that the next endpoint is ready when this one fails and one that

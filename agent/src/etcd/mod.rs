@@ -8,10 +8,11 @@
 //! - [`codec`], [`keyspace`]: bytes ↔ the protocol's values and keys;
 //! - [`transaction`]: the protocol's transactions and answers ↔ etcd's;
 //! - [`failure`], [`classify`]: what went wrong, whether it leaves a transaction's outcome open, what to do;
-//! - [`backoff`], [`ranking`]: pure; when to try a failed endpoint again, which one to ask first;
+//! - [`backoff`], [`ranking`], [`hedge`]: pure; when to try a failed endpoint again, which one to ask first, when to ask
+//!   a second one as well;
 //! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
 //! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
-//! - [`handle`], [`commit`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told.
+//! - [`handle`], [`commit`], [`renew`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told.
 //!
 //! Connections live on the runtime that first needed them. Renewals must wait for nothing else, so an [`Etcd`] is to
 //! be used from the renewals' runtime only.
@@ -25,11 +26,13 @@ mod connect;
 mod endpoint;
 mod failure;
 mod handle;
+mod hedge;
 mod keyspace;
 mod list;
 mod news;
 mod once;
 mod ranking;
+mod renew;
 mod settings;
 #[cfg(test)]
 mod testing;
@@ -41,4 +44,5 @@ pub use endpoint::EndpointStatus;
 pub use failure::{Cause, Errand, Failure};
 pub use handle::Etcd;
 pub use news::{Loss, StoreEvent};
+pub use renew::Renewal;
 pub use settings::{Settings, Tls, User};

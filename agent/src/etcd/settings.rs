@@ -17,6 +17,9 @@ pub struct Settings {
     pub user: Option<User>,
     /// How long one try of a transaction may take before the next endpoint is asked; the last one has what time is left.
     pub try_timeout: Duration,
+    /// How long a renewal waits at most before it is sent to a second endpoint as well: no longer than a try may take, and
+    /// no longer than this.
+    pub hedge_within: Duration,
     /// How long a connection may take until it is usable: TCP, TLS, login and a first answer. A page of a list and the
     /// beginning of a watch may take as long.
     pub connect_timeout: Duration,
@@ -49,6 +52,7 @@ impl Settings {
             tls: None,
             user: None,
             try_timeout: Duration::from_millis(150),
+            hedge_within: Duration::from_millis(150),
             connect_timeout: Duration::from_secs(1),
         }
     }

@@ -32,6 +32,8 @@ pub struct Counters {
     pub renewals: Renewals,
     /// How long acknowledged renewals took.
     pub renewal_time: Latencies,
+    /// How late the core thread was, each time that something was due.
+    pub lateness: Latencies,
 }
 
 impl Counters {

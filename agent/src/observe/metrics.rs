@@ -11,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::dataplane::Counter;
 use crate::protocol::Instant;
 
+use super::counters::Latencies;
 use super::status::{Fence, LinkMode, SessionState};
 use super::{Counters, Feed, Snapshot};
 
@@ -167,14 +168,9 @@ impl Page<'_> {
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
         }
 
-        let help = "How long acknowledged renewals took";
-        let time = &counters.renewal_time;
-        let buckets = time.buckets();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        self.0
-            .encode_descriptor("renewal", help, Some(&Unit::Seconds), MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(time.sum(), count, &buckets, None)?;
-
+        self.histogram("renewal", "How long acknowledged renewals took", &counters.renewal_time)?;
+        let help = "How late the core thread was when something was due";
+        self.histogram("core_lateness", help, &counters.lateness)?;
         self.counter("claims", "VIPs claimed whose record named nobody", &counters.claims)?;
         self.counter("takeovers", "VIPs taken over from a silent owner", &counters.takeovers)?;
         self.counter("releases", "VIPs given up on purpose", &counters.releases)?;
@@ -213,6 +209,14 @@ impl Page<'_> {
             family.encode_family(&labels)?.encode_gauge(&value)?;
         }
         Ok(())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, times: &Latencies) -> fmt::Result {
+        let buckets = times.buckets();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        self.0
+            .encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(times.sum(), count, &buckets, None)
     }
 
     fn counter(&mut self, name: &str, help: &str, counter: &counter::Counter) -> fmt::Result {

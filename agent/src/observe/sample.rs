@@ -26,6 +26,7 @@ pub(super) fn snapshot() -> Snapshot {
             agent_version: "0.1.0",
             started_at: ago(11_520_000),
         },
+        lateness: Duration::from_millis(3),
         etcd: Etcd {
             connected: true,
             endpoints: vec![

@@ -16,6 +16,8 @@ use super::status::{self, Fence, SessionState, Status};
 pub struct Snapshot {
     /// This node.
     pub node: Node,
+    /// How late the core thread was at worst in the last half minute or more.
+    pub lateness: Duration,
     /// Its view of etcd.
     pub etcd: Etcd,
     /// Its session.
@@ -165,6 +167,7 @@ impl Snapshot {
                 mode: self.mode(),
                 uptime_ms: whole_ms(now.since(self.node.started_at)),
                 heartbeat_age_ms: whole_ms(heartbeat_age),
+                lateness_ms: whole_ms(self.lateness),
             },
             etcd: status::Etcd {
                 connected: self.etcd.connected,

@@ -53,6 +53,8 @@ pub struct Node {
     pub uptime_ms: u64,
     /// How long ago the core thread last moved.
     pub heartbeat_age_ms: u64,
+    /// How late the core thread was at worst in the last half minute or more.
+    pub lateness_ms: u64,
 }
 
 /// The node's view of etcd.

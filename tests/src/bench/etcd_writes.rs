@@ -8,7 +8,7 @@ use std::time::Duration;
 use etcd_client::{Client, Error, WatchOptions};
 use mantle::protocol::{Instant, Revision};
 
-use super::figures::{Figure, WRITES_FOR_MANY, WRITES_FOR_ONE};
+use super::figures::{Figure, WRITES_FAST, WRITES_FASTEST, WRITES_FOR_MANY, WRITES_FOR_ONE, WRITES_STEADY};
 use super::series::Series;
 use super::settle::wait_stands_by;
 use super::vips;
@@ -21,17 +21,23 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// After this nothing of the start is left.
 const CALM: Duration = Duration::from_secs(3);
 
-/// One VIP, and many.
+/// One VIP, and many; and one at each other timing.
 pub(super) fn measure(runs: usize) -> Vec<Series> {
     vec![
-        writes("bench-etcd-writes-one", &WRITES_FOR_ONE, vec![VIP], runs),
-        writes("bench-etcd-writes-many", &WRITES_FOR_MANY, vips::many(), runs),
+        writes("bench-etcd-writes-one", &WRITES_FOR_ONE, "timing: default", vec![VIP], runs),
+        writes("bench-etcd-writes-many", &WRITES_FOR_MANY, "timing: default", vips::many(), runs),
+        writes("bench-etcd-writes-steady", &WRITES_STEADY, "timing: steady", vec![VIP], runs),
+        writes("bench-etcd-writes-fast", &WRITES_FAST, "timing: fast", vec![VIP], runs),
+        writes("bench-etcd-writes-fastest", &WRITES_FASTEST, "timing: fastest", vec![VIP], runs),
     ]
 }
 
-fn writes(name: &str, figure: &'static Figure, vips: Vec<IpAddr>, runs: usize) -> Series {
+fn writes(name: &str, figure: &'static Figure, settings: &str, vips: Vec<IpAddr>, runs: usize) -> Series {
     let interval = Duration::from_millis(500);
-    let stage = Stage::set(name, &Setting { nodes: &["a", "b", "c"], vips, interval, ..Setting::default() });
+    let stage = Stage::set(
+        name,
+        &Setting { nodes: &["a", "b", "c"], vips, settings, interval, ..Setting::default() },
+    );
     (0..3).for_each(|at| wait_stands_by(&stage, at));
     sleep(CALM);
     let rates = (0..runs).map(|_| rate(&seen_within(&stage, WINDOW))).collect();

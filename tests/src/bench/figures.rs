@@ -19,12 +19,57 @@ const fn figure(name: &'static str, what: &'static str, unit: &'static str, boun
     Figure { name, what, unit, bound, note: "" }
 }
 
+/// One that is told and not judged.
+const fn reported(name: &'static str, what: &'static str, unit: &'static str) -> Figure {
+    figure(name, what, unit, f64::INFINITY)
+}
+
 /// How long the client goes without an answer when the owner is stopped.
 pub(super) const PLANNED_STOP: Figure =
     figure("planned_stop_gap", "planned stop: longest client gap", "ms", 20.0);
 
-/// The same when its machine dies.
-pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 2.5);
+/// The same when its machine dies, etcd's leader being elsewhere.
+pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 1.5);
+/// Likewise.
+pub(super) const CRASH_FAST: Figure =
+    figure("crash_gap_fast", "crash, timing fast: longest client gap", "s", 0.75);
+/// Likewise.
+pub(super) const CRASH_FASTEST: Figure =
+    figure("crash_gap_fastest", "crash, timing fastest: longest client gap", "s", 0.4);
+
+/// How long the client goes without an answer when etcd's leader dies with the owner's machine: reported, since it is
+/// mostly etcd's own.
+pub(super) const LEADER_1000: Figure =
+    reported("crash_with_leader_1000", "crash with etcd's leader, etcd at 100/1000: longest client gap", "s");
+/// Likewise.
+pub(super) const LEADER_500: Figure =
+    reported("crash_with_leader_500", "crash with etcd's leader, etcd at 100/500: longest client gap", "s");
+/// Likewise.
+pub(super) const LEADER_250: Figure =
+    reported("crash_with_leader_250", "crash with etcd's leader, etcd at 50/250: longest client gap", "s");
+
+/// What of that exceeds the silence, and the time in which etcd took no write.
+pub(super) const LEADER_1000_BEYOND: Figure =
+    figure("crash_with_leader_1000_beyond", "  beyond S and etcd's own outage", "ms", 200.0);
+/// Likewise.
+pub(super) const LEADER_500_BEYOND: Figure =
+    figure("crash_with_leader_500_beyond", "  beyond S and etcd's own outage", "ms", 200.0);
+/// Likewise.
+pub(super) const LEADER_250_BEYOND: Figure =
+    figure("crash_with_leader_250_beyond", "  beyond S and etcd's own outage", "ms", 200.0);
+
+/// How long after the first of a dead owner's VIPs the last one is taken up.
+pub(super) const TAKEOVER_OF_256: Figure =
+    figure("takeover_of_256", "256 VIPs: takeover, from the first to the last", "ms", 150.0);
+/// Likewise.
+pub(super) const TAKEOVER_OF_1024: Figure =
+    figure("takeover_of_1024", "1,024 VIPs: takeover, from the first to the last", "ms", 500.0);
+
+/// How often a VIP changes its owner, though nothing happens to him but that the machine is busy and etcd's disks slow.
+pub(super) const FALSE_ALARMS: Figure =
+    figure("false_alarms", "timing fast, cores busy, disks 10 ms slower: changes of owner", "moves", 0.0);
+/// What the client notices of it.
+pub(super) const ALARM_GAP: Figure = reported("false_alarm_gap", "  longest client gap", "ms");
 
 /// The same when its agent alone is killed, with the guardian at its default grace of 300 ms.
 pub(super) const KILLED_AGENT: Figure =
@@ -66,13 +111,41 @@ pub(super) const IDLE_GUARDIAN: Figure =
 pub(super) const IDLE_PROCESSOR: Figure =
     figure("idle_processor", "idle owner of one VIP: share of one core", "%", 0.5);
 
-/// What an owner and two standbys write: 1/R and twice 1/(5R), with the default R of 200 ms.
-const WRITES_PER_SECOND: f64 = 7.0;
+/// What an owner and two standbys write in a second: 1/R and twice 1/(5R).
+const fn writes_per_second(renew_ms: f64) -> f64 {
+    1400.0 / renew_ms
+}
+
+/// What they write at each other timing.
+pub(super) const WRITES_STEADY: Figure = figure(
+    "etcd_writes_steady",
+    "etcd writes: owner + 2 standbys, timing steady",
+    "per s",
+    writes_per_second(500.0),
+);
+/// Likewise.
+pub(super) const WRITES_FAST: Figure = figure(
+    "etcd_writes_fast",
+    "etcd writes: owner + 2 standbys, timing fast",
+    "per s",
+    writes_per_second(100.0),
+);
+/// Likewise.
+pub(super) const WRITES_FASTEST: Figure = figure(
+    "etcd_writes_fastest",
+    "etcd writes: owner + 2 standbys, timing fastest",
+    "per s",
+    writes_per_second(50.0),
+);
 
 /// What they write for one VIP.
 pub(super) const WRITES_FOR_ONE: Figure =
-    figure("etcd_writes_one", "etcd writes: owner + 2 standbys, 1 VIP", "per s", WRITES_PER_SECOND);
+    figure("etcd_writes_one", "etcd writes: owner + 2 standbys, 1 VIP", "per s", writes_per_second(200.0));
 
 /// What they write for many: the same.
-pub(super) const WRITES_FOR_MANY: Figure =
-    figure("etcd_writes_many", "etcd writes: owner + 2 standbys, 256 VIPs", "per s", WRITES_PER_SECOND);
+pub(super) const WRITES_FOR_MANY: Figure = figure(
+    "etcd_writes_many",
+    "etcd writes: owner + 2 standbys, 256 VIPs",
+    "per s",
+    writes_per_second(200.0),
+);

@@ -5,12 +5,15 @@
 
 mod cold_start;
 mod crash;
+mod crash_with_leader;
 mod etcd_writes;
 mod figures;
 mod idle;
 mod killed_agent;
 mod machine;
+mod no_false_alarm;
 mod options;
+mod outage;
 mod planned_stop;
 mod planned_stop_of_many;
 mod removed_by_hand;
@@ -19,6 +22,7 @@ mod resume;
 mod series;
 mod settle;
 mod silence;
+mod takeover_of_many;
 mod vips;
 
 use std::fs;
@@ -36,19 +40,31 @@ struct Bench {
     name: &'static str,
     /// Measures its figures so many times.
     measure: fn(usize) -> Vec<Series>,
+    /// It takes so long that it has to be asked for by name.
+    is_long: bool,
 }
 
-const BENCHES: [Bench; 10] = [
-    Bench { name: "planned-stop", measure: planned_stop::measure },
-    Bench { name: "crash", measure: crash::measure },
-    Bench { name: "killed-agent", measure: killed_agent::measure },
-    Bench { name: "silence", measure: silence::measure },
-    Bench { name: "resume", measure: resume::measure },
-    Bench { name: "removed-by-hand", measure: removed_by_hand::measure },
-    Bench { name: "cold-start", measure: cold_start::measure },
-    Bench { name: "planned-stop-of-many", measure: planned_stop_of_many::measure },
-    Bench { name: "idle", measure: idle::measure },
-    Bench { name: "etcd-writes", measure: etcd_writes::measure },
+const fn bench(name: &'static str, measure: fn(usize) -> Vec<Series>) -> Bench {
+    Bench { name, measure, is_long: false }
+}
+
+const BENCHES: [Bench; 16] = [
+    bench("planned-stop", planned_stop::measure),
+    bench("crash", crash::by_default),
+    bench("crash-fast", crash::fast),
+    bench("crash-fastest", crash::fastest),
+    bench("crash-with-leader", crash_with_leader::measure),
+    bench("killed-agent", killed_agent::measure),
+    bench("silence", silence::measure),
+    bench("resume", resume::measure),
+    bench("removed-by-hand", removed_by_hand::measure),
+    bench("cold-start", cold_start::measure),
+    bench("planned-stop-of-many", planned_stop_of_many::measure),
+    bench("takeover-of-256", takeover_of_many::of_256),
+    bench("takeover-of-1024", takeover_of_many::of_1024),
+    bench("idle", idle::measure),
+    bench("etcd-writes", etcd_writes::measure),
+    Bench { name: "no-false-alarm", measure: no_false_alarm::measure, is_long: true },
 ];
 
 /// The exit code of a command line that makes no sense.
@@ -75,7 +91,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     println!("{machine}");
 
     let (mut all, mut failed) = (Vec::new(), Vec::new());
-    for bench in BENCHES.iter().filter(|bench| options.wants(bench.name)) {
+    for bench in BENCHES.iter().filter(|bench| options.wants(bench.name, bench.is_long)) {
         eprintln!("{} …", bench.name);
         let (measure, runs) = (bench.measure, options.runs);
         // Whatever went wrong has been told by the lab; the other figures are not worth less for it.

@@ -14,16 +14,17 @@ pub(super) fn table(all: &[Series]) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{:<width$}  {:>8}  {:>8}  {:>8}  {:<6}  met?",
-        "figure", "median", "worst", "bound", "unit"
+        "{:<width$}  {:>8}  {:>8}  {:>8}  {:>8}  {:<6}  met?",
+        "figure", "median", "p99", "worst", "bound", "unit"
     );
     for series in all {
         let figure = series.figure();
         let _ = writeln!(
             text,
-            "{:<width$}  {:>8.2}  {:>8.2}  {:>8.2}  {:<6}  {}",
+            "{:<width$}  {:>8.2}  {:>8.2}  {:>8.2}  {:>8.2}  {:<6}  {}",
             figure.what,
             series.median(),
+            series.p99(),
             series.worst(),
             figure.bound,
             figure.unit,
@@ -48,6 +49,7 @@ pub(super) fn json(machine: &Machine, all: &[Series], failed: &[&str]) -> Value 
             "unit": figure.unit,
             "bound": figure.bound,
             "median": series.median(),
+            "p99": series.p99(),
             "worst": series.worst(),
             "met": series.is_met(),
             "values": series.values(),

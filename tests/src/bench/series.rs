@@ -33,6 +33,13 @@ impl Series {
         f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
     }
 
+    /// What 99 of 100 do not exceed: with fewer than that, the worst.
+    pub(super) fn p99(&self) -> f64 {
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        values[(values.len() * 99).div_ceil(100) - 1]
+    }
+
     /// The largest: no figure is better for being larger.
     pub(super) fn worst(&self) -> f64 {
         self.values.iter().copied().fold(f64::MIN, f64::max)
@@ -56,6 +63,13 @@ mod tests {
         let between = Series::new(&PLANNED_STOP, vec![10.0, 40.0]).median();
         assert!((between - 25.0).abs() < 1e-9, "{between}");
         assert!(!Series::new(&PLANNED_STOP, vec![10.0, 40.0]).is_met());
+    }
+
+    #[test]
+    fn one_of_a_hundred_may_be_worse_than_the_99th_percentile() {
+        let values = |count: u32| (1..=count).map(f64::from).collect();
+        let p99 = |count| Series::new(&PLANNED_STOP, values(count)).p99();
+        assert_eq!([p99(1), p99(30), p99(100), p99(200)], [1.0, 30.0, 99.0, 198.0]);
     }
 
     #[test]

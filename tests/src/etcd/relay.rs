@@ -19,12 +19,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::host::Host;
 
-/// Where a relay listens, on its own host: etcd's port is for a member that may run there.
-const PORT: u16 = 2479;
+/// Where the first relay of a host listens, and the others above it: etcd's port is for a member that may run there.
+const FIRST_PORT: u16 = 2479;
 
 /// A relay between one host and etcd, until it is dropped.
 #[derive(Debug)]
 pub struct Relay {
+    port: u16,
     manner: Arc<Mutex<Manner>>,
     /// Ends every connection there is.
     cut: Arc<Notify>,
@@ -50,10 +51,11 @@ struct Streams {
 }
 
 impl Relay {
-    /// Starts a relay on a host to an etcd without TLS, `endpoint`.
-    pub(crate) fn start(host: &Host, endpoint: &str) -> Self {
+    /// Starts a relay on a host to an etcd without TLS, `endpoint`; `number` tells it from the host's other relays.
+    pub(crate) fn start(host: &Host, endpoint: &str, number: u16) -> Self {
+        let port = FIRST_PORT + number;
         let member = endpoint.strip_prefix("http://").expect("the relay reads no TLS").to_owned();
-        let listener = host.run(|| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)));
+        let listener = host.run(move || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
         let listener = listener.unwrap_or_else(|error| panic!("cannot listen for the relay: {error}"));
         listener.set_nonblocking(true).expect("a listener takes that");
         let manner = Arc::<Mutex<Manner>>::default();
@@ -70,12 +72,12 @@ impl Relay {
                 }
             });
         });
-        Self { manner, cut, stop: Some(stop), thread: Some(thread) }
+        Self { port, manner, cut, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it listens, for the config of the agent on its host.
     pub fn endpoint(&self) -> String {
-        format!("http://{}:{PORT}", Ipv4Addr::LOCALHOST)
+        format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port)
     }
 
     /// From now on whatever etcd says arrives so much later; what it is told arrives at once.

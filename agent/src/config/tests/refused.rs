@@ -317,10 +317,10 @@ fn bombs_end_in_an_error() {
         assert_eq!(errors.lines().count(), 1, "{errors}");
         assert!(errors.ends_with("a config is small and flat, write it out plainly"), "{errors}");
     }
-    let documents = "--- {}\n".repeat(2_000);
+    let documents = "--- {}\n".repeat(10_000);
     assert_eq!(
         read(&documents).unwrap_err().to_string(),
-        "t.yaml: more than 1024 documents in one file; name the right file"
+        "t.yaml: more than 8192 documents in one file; name the right file"
     );
 }
 

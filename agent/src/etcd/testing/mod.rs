@@ -5,6 +5,7 @@ mod committing;
 mod following;
 mod login;
 mod relay;
+mod renewing;
 mod server;
 mod tls;
 

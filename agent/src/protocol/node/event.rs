@@ -41,6 +41,13 @@ pub enum Event {
         /// The answer.
         answer: Answer,
     },
+    /// A renewal that has been answered was sent more than once, and a further try of it was acknowledged, too.
+    AcknowledgedToo {
+        /// The session it was decided under.
+        session: Option<Revision>,
+        /// When that try was sent (I3).
+        sent: Instant,
+    },
     /// The agent is to end: release everything in order.
     Stop,
 }

@@ -140,6 +140,7 @@ impl Node {
             Event::Listed(revision, changes) => self.list(now, revision, changes),
             Event::Changed(changes) => self.changed(now, changes),
             Event::Answered { request, sent, answer } => self.answered(now, &request, sent, &answer),
+            Event::AcknowledgedToo { session, sent } => self.acknowledged_too(session, sent),
             Event::Stop => self.stopping = true,
         }
     }

@@ -334,6 +334,16 @@ impl Node {
         }
     }
 
+    /// A further try of a renewal was acknowledged: it was sent later than the one that was answered first, perhaps. Of an
+    /// older session it means nothing (I6).
+    pub(super) fn acknowledged_too(&mut self, session: Option<Revision>, sent: Instant) {
+        if let Some(live) = self.own.live()
+            && session == Some(live)
+        {
+            self.extend_right(live, sent);
+        }
+    }
+
     fn go_live(&mut self, now: Instant, session: Revision, sent: Instant) {
         self.own.standing = Standing::Live(session);
         self.own.decided = true;

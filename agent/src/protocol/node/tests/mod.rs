@@ -1,6 +1,7 @@
 //! What a node does, told as stories against a store that behaves as etcd promises to.
 
 mod store;
+mod takeover;
 mod world;
 
 use std::net::IpAddr;

@@ -9,6 +9,7 @@ use super::store::Store;
 use crate::protocol::{Answer, Change, Instant, Stance, Timing, Write};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
+#[derive(Clone)]
 pub(super) struct Host {
     pub(super) node: Node,
     /// How the kernel stands: what the last confirmed order left.
@@ -28,6 +29,7 @@ pub(super) struct Host {
     pub(super) confirms: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) store: Store,
