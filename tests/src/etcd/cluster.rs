@@ -8,6 +8,7 @@ use etcd_client::{Client, CompactionOptions, GetOptions, KeyValue};
 use nix::sys::signal::Signal;
 
 use super::access::{self, Access, bounded};
+use super::disk::Disks;
 use super::member::{Member, State};
 use super::{EtcdOptions, Tls};
 use crate::clock::{now, wait_for};
@@ -28,6 +29,7 @@ struct Inner {
     members: Vec<Member>,
     options: EtcdOptions,
     tls: Option<Tls>,
+    disks: Disks,
     access: Access,
     /// Where the lab's own client runs.
     observer: Host,
@@ -46,12 +48,13 @@ impl EtcdCluster {
             addresses.push([127, 0, 0, 1].into());
             Tls::make(&lab.directory().join("tls"), &addresses)
         });
+        let disks = Disks::default();
         for member in &members {
-            member.start(&members, &options, tls.as_ref());
+            member.start(&members, &options, tls.as_ref(), &disks);
         }
 
         let access = Access::open(tls.as_ref());
-        let mut inner = Inner { members, options, tls, access, observer: lab.observer() };
+        let mut inner = Inner { members, options, tls, disks, access, observer: lab.observer() };
         (0..inner.members.len()).for_each(|index| inner.wait_healthy(index));
         if let Some((user, password)) = inner.options.user.clone() {
             inner.call(async move |client| access::enable_users(client, &user, &password).await);
@@ -96,7 +99,13 @@ impl EtcdCluster {
     pub fn restart(&self, member: usize) {
         let inner = &self.0;
         assert!(!inner.members[member].answers(), "member {member} still runs: stop or kill it first");
-        inner.members[member].start(&inner.members, &inner.options, inner.tls.as_ref());
+        inner.members[member].start(&inner.members, &inner.options, inner.tls.as_ref(), &inner.disks);
+    }
+
+    /// From now on whatever a member has written to its disk takes so much longer; see [`EtcdOptions::slow_disks`].
+    pub fn slow_disks(&self, delay: Duration) {
+        assert!(self.0.options.slow_disks, "the cluster was not started with disks that can be made slow");
+        self.0.disks.delay(delay);
     }
 
     /// Waits until a member answers linearizable reads: it runs and there is a quorum.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::disk::Disks;
 use super::{EtcdOptions, Tls};
 use crate::binaries;
 use crate::host::Host;
@@ -56,7 +57,7 @@ impl Member {
     }
 
     /// Starts the member's process; its data, if it ran before, is where it left it.
-    pub(super) fn start(&self, all: &[Self], options: &EtcdOptions, tls: Option<&Tls>) {
+    pub(super) fn start(&self, all: &[Self], options: &EtcdOptions, tls: Option<&Tls>, disks: &Disks) {
         let mut command = Command::new(binaries::etcd(options.version));
         // Whoever runs the tests may have an ETCD_… of their own.
         command.env_clear();
@@ -85,7 +86,11 @@ impl Member {
             flag("trusted-ca-file", &tls.ca.to_string_lossy());
             flag("client-cert-auth", "true");
         }
+        let gate = options.slow_disks.then(|| disks.under(&mut command));
         let process = self.host.spawn("etcd", command);
+        if let Some(gate) = gate {
+            gate.attend();
+        }
         *self.state() = State { process: Some(process), frozen: false };
     }
 

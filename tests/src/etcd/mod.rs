@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod disk;
 mod member;
 mod relay;
 mod tls;
@@ -34,6 +35,8 @@ pub struct EtcdOptions {
     pub heartbeat: Duration,
     /// etcd's election time-out.
     pub election: Duration,
+    /// Whether the members' disks can be made slow. It costs each write a little even while they are not.
+    pub slow_disks: bool,
 }
 
 impl Default for EtcdOptions {
@@ -44,6 +47,7 @@ impl Default for EtcdOptions {
             user: None,
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
+            slow_disks: false,
         }
     }
 }
