@@ -1,6 +1,6 @@
 //! Disks that can be made slow: whatever a member wants to know to be written takes so much longer.
 //!
-//! A seccomp filter hands each `fdatasync` and `fsync` of the member to a thread of the lab (seccomp_unotify(2)), which lets
+//! A seccomp filter hands each `fdatasync` and `fsync` of the member to a thread of the lab (`seccomp_unotify(2)`), which lets
 //! it go on when the delay is over. etcd makes its system calls without libc, so a preloaded library would not do.
 
 use std::collections::BTreeSet;

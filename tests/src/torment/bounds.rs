@@ -7,7 +7,7 @@ use mantle::protocol::Timing;
 
 /// What a busy machine adds to any of these times: threads wait for a processor, commits for each other, and the lab learns
 /// of it late. Measured beside other work on the same two cores; it hides no term of the protocol's.
-const MARGIN: Duration = Duration::from_millis(250);
+const MARGIN: Duration = Duration::from_millis(150);
 
 /// The longest that an agent leaves an endpoint alone after failures: the longest pause of its backoff, and a quarter.
 const BACKOFF: Duration = Duration::from_millis(625);
@@ -39,13 +39,14 @@ impl Bounds {
 
     /// Nobody reaches the owner any more, and nobody hears of it: without power.
     pub(super) fn unreachable(&self) -> Sum {
-        let silence = Sum::of("S", self.silence()).plus("R", self.owner.renew);
-        silence.plus("rank", self.rank()).plus("margin", MARGIN)
+        let (silence, turn) = self.soonest(|standby| self.silence(standby));
+        Sum::of("S", silence).plus("rank", turn).plus("margin", MARGIN)
     }
 
     /// The owner gives up by itself: stopped, or without a link. A transaction that failed is tried again after R.
     pub(super) fn released(&self) -> Sum {
-        Sum::of("R", self.owner.renew).plus("rank", self.rank()).plus("margin", MARGIN)
+        let (_, turn) = self.soonest(|_| Duration::ZERO);
+        Sum::of("R", self.owner.renew).plus("rank", turn).plus("margin", MARGIN)
     }
 
     /// etcd takes nothing for a time; the owner's last renewal may be R old then, and the next one may come late.
@@ -57,7 +58,12 @@ impl Bounds {
     /// What a member's trouble adds to a fault of others: who watched there lists anew and begins its wait anew, and
     /// what was sent there is sent again elsewhere.
     pub(super) fn wait_begun_anew(&self) -> Sum {
-        Sum::of("S", self.silence()).plus("try", TRY).plus("R", self.owner.renew).plus("margin", MARGIN)
+        let (silence, turn) = self.soonest(|standby| self.silence(standby));
+        Sum::of("S", silence)
+            .plus("rank", turn)
+            .plus("try", TRY)
+            .plus("R", self.owner.renew)
+            .plus("margin", MARGIN)
     }
 
     /// Within what time after a fault is over, or another node is named in the record, the VIP is answered for again.
@@ -70,17 +76,18 @@ impl Bounds {
         Sum::of("stall", stall).plus("R", self.owner.renew).plus("margin", MARGIN)
     }
 
-    /// How long the least patient standby waits for the owner. Its own renewals have to be acknowledged for 2R by then, and
-    /// it looks every R.
-    fn silence(&self) -> Duration {
-        let of = |standby: &Timing| standby.silence_for(self.owner.right).max(3 * standby.renew);
-        self.standbys.iter().map(of).min().unwrap_or(Timing::LONGEST_BOUND)
+    /// What the standby that is soonest waits: by `wait`, and for its turn, which is R/4 for each of those who may go before
+    /// it, the owner of before and those who are gone included.
+    fn soonest(&self, wait: impl Fn(&Timing) -> Duration) -> (Duration, Duration) {
+        let others = u32::try_from(self.standbys.len()).expect("a few nodes");
+        let waits = self.standbys.iter().map(|standby| (wait(standby), standby.renew / 4 * others));
+        waits.min_by_key(|(wait, turn)| *wait + *turn).expect("somebody stands by")
     }
 
-    /// Those who go before it, though they may be gone.
-    fn rank(&self) -> Duration {
-        let renew = self.standbys.iter().map(|standby| standby.renew).max().unwrap_or_default();
-        renew / 4 * u32::try_from(self.standbys.len()).expect("a few nodes")
+    /// How long a standby waits for the owner. Its own renewals have to be acknowledged for 2R by then, and it looks
+    /// every R.
+    fn silence(&self, standby: &Timing) -> Duration {
+        standby.silence_for(self.owner.right).max(3 * standby.renew)
     }
 }
 
@@ -136,15 +143,21 @@ mod tests {
     fn a_bound_shows_its_arithmetic() {
         let bounds = Bounds { owner: Timing::DEFAULT, standbys: vec![Timing::DEFAULT; 2] };
         let told = bounds.unable_to_renew().to_string();
-        assert_eq!(told, "S 1300 + R 200 + rank 100 + margin 250 − D 1000 = 850 ms");
-        assert_eq!(bounds.etcd_outage(Duration::ZERO).total(), Duration::from_millis(425));
+        assert_eq!(told, "S 1300 + rank 100 + margin 150 − D 1000 = 550 ms");
+        assert_eq!(bounds.etcd_outage(Duration::ZERO).total(), Duration::from_millis(325));
     }
 
     #[test]
     fn a_standby_with_another_timing_waits_for_the_owners_right() {
         let bounds = Bounds { owner: Timing::FAST, standbys: vec![Timing::STEADY] };
         // silence_for(500 ms) is 700 ms; but it renews every 500 ms, and wants 2R of renewals acknowledged.
-        assert_eq!(bounds.silence(), Duration::from_millis(1500));
+        assert_eq!(bounds.silence(&Timing::STEADY), Duration::from_millis(1500));
+        let both = Bounds { owner: Timing::FAST, standbys: vec![Timing::STEADY, Timing::FAST] };
+        assert_eq!(
+            both.unreachable().to_string(),
+            "S 650 + rank 50 + margin 150 = 850 ms",
+            "the sooner one takes it"
+        );
     }
 
     #[test]

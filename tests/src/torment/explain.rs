@@ -101,15 +101,25 @@ impl Evidence<'_> {
             (Fault::Node(what, _), On::Node(node)) => {
                 let held = held_within(changes, NAMES[*node], span)?;
                 let bounds = self.bounds(Some(*node), &span);
+                // Named when it could no longer act on it, it never answered.
+                let answers_on = held.from <= *from;
                 let bound = match what {
                     NodeFault::Killed
                     | NodeFault::Frozen
                     | NodeFault::Starved { .. }
-                    | NodeFault::CutFromEtcd => bounds.unable_to_renew(),
-                    NodeFault::Crashed => bounds.unreachable(),
+                    | NodeFault::CutFromEtcd
+                        if answers_on =>
+                    {
+                        bounds.unable_to_renew()
+                    }
                     NodeFault::Stopped | NodeFault::CutFromSwitch | NodeFault::Flapping { .. } => {
                         bounds.released()
                     }
+                    NodeFault::Killed
+                    | NodeFault::Frozen
+                    | NodeFault::Starved { .. }
+                    | NodeFault::CutFromEtcd
+                    | NodeFault::Crashed => bounds.unreachable(),
                 };
                 let until = held.to.min(*until) + bounds.back().total();
                 let told = format!("{} {what}", NAMES[*node]);
@@ -218,10 +228,7 @@ mod tests {
     fn a_frozen_owner_explains_what_a_standby_waits_beyond_its_right() {
         let frozen = [frozen(0, 1000, 6000)];
         assert_eq!(explained(&frozen, &[], gap(1900, 2300), "a@0 b@2290"), (true, vec!["a frozen".into()]));
-        assert!(
-            !explained(&frozen, &[], gap(1900, 2800), "a@0 b@2790").0,
-            "S + R + rank + margin − D = 850 ms"
-        );
+        assert!(!explained(&frozen, &[], gap(1900, 2800), "a@0 b@2790").0, "S + rank + margin − D = 550 ms");
     }
 
     #[test]

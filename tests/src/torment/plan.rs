@@ -143,7 +143,7 @@ impl fmt::Display for Planned {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn a_seed_gives_one_plan() {
