@@ -9,8 +9,6 @@ use mantle::protocol::Timing;
 /// of it late. Measured beside other work on the same two cores; it hides no term of the protocol's.
 const MARGIN: Duration = Duration::from_millis(150);
 
-/// The longest that an agent leaves an endpoint alone after failures: the longest pause of its backoff, and a quarter.
-const BACKOFF: Duration = Duration::from_millis(625);
 /// What a try at an endpoint that keeps silent costs before the next one is asked.
 const TRY: Duration = Duration::from_millis(150);
 
@@ -66,9 +64,15 @@ impl Bounds {
             .plus("margin", MARGIN)
     }
 
+    /// Nothing can be written, or nobody writes, while others wait to take over; then they want renewals acknowledged for 2R.
+    pub(super) fn waited_for(&self, away: Duration) -> Sum {
+        let patient = self.standbys.iter().map(|standby| 3 * standby.renew).min().unwrap_or_default();
+        Sum::of("away", away).plus("3R", patient).plus("try", TRY).plus("margin", MARGIN)
+    }
+
     /// Within what time after a fault is over, or another node is named in the record, the VIP is answered for again.
     pub(super) fn back(&self) -> Sum {
-        Sum::of("backoff", BACKOFF).plus("try", TRY).plus("R", self.owner.renew).plus("margin", MARGIN)
+        Sum::of("try", TRY).plus("R", self.owner.renew).plus("margin", MARGIN)
     }
 
     /// The whole machine stood still: rights may have ended meanwhile.
@@ -144,7 +148,10 @@ mod tests {
         let bounds = Bounds { owner: Timing::DEFAULT, standbys: vec![Timing::DEFAULT; 2] };
         let told = bounds.unable_to_renew().to_string();
         assert_eq!(told, "S 1300 + rank 100 + margin 150 − D 1000 = 550 ms");
-        assert_eq!(bounds.etcd_outage(Duration::ZERO).total(), Duration::from_millis(325));
+        assert_eq!(
+            bounds.etcd_outage(Duration::from_millis(1200)).to_string(),
+            "outage 1200 + R 200 − D 1000 + try 150 + R 200 + margin 150 = 900 ms"
+        );
     }
 
     #[test]

@@ -28,15 +28,23 @@ pub(super) struct Evidence<'a> {
 
 /// Something that may leave a VIP dark.
 #[derive(Clone, Debug)]
-pub(super) struct Cause {
-    /// In a few words.
-    pub(super) told: String,
+struct Cause {
+    told: String,
     from: Instant,
     until: Instant,
-    /// How long a gap it can explain.
-    pub(super) bound: Sum,
-    /// It explains a gap by itself; otherwise it only adds to what others do.
-    alone: bool,
+    /// How long a gap it explains by itself; for some it is nothing.
+    alone: Sum,
+    /// How much longer it makes what another began.
+    beside: Sum,
+}
+
+/// A cause as it counts for one gap.
+#[derive(Clone, Debug)]
+pub(super) struct Reason {
+    /// In a few words.
+    pub(super) told: String,
+    /// How much of a gap it explains.
+    bound: Sum,
 }
 
 /// A gap and what explains it.
@@ -45,20 +53,18 @@ pub(super) struct Explained {
     pub(super) vip: IpAddr,
     pub(super) gap: Gap,
     /// All of them together; none if nothing could have caused it.
-    pub(super) causes: Vec<Cause>,
-    /// The gap is no longer than they can explain.
-    pub(super) within_bound: bool,
+    pub(super) reasons: Vec<Reason>,
 }
 
 impl Explained {
     /// How long the gap may be.
     pub(super) fn bound(&self) -> Sum {
-        self.causes.iter().fold(Sum::default(), |sum, cause| sum.and(&cause.bound))
+        self.reasons.iter().fold(Sum::default(), |sum, reason| sum.and(&reason.bound))
     }
 
     /// Whether there is a cause, and the gap is within its bound.
     pub(super) fn is_explained(&self) -> bool {
-        self.within_bound
+        self.gap.length() <= self.bound().total()
     }
 }
 
@@ -77,8 +83,8 @@ impl Evidence<'_> {
                 told: format!("etcd took no write for {} ms", outage.length().as_millis()),
                 from: outage.from,
                 until: outage.to + bounds.back().total(),
-                bound: bounds.etcd_outage(outage.length()),
-                alone: true,
+                alone: bounds.etcd_outage(outage.length()),
+                beside: bounds.waited_for(outage.length()),
             }
         });
         let stalls = self.stalls.iter().map(|stall| {
@@ -87,8 +93,8 @@ impl Evidence<'_> {
                 told: format!("the machine stood still for {} ms", stall.length().as_millis()),
                 from: stall.from,
                 until: stall.to + bounds.back().total(),
-                bound: bounds.stall(stall.length()),
-                alone: true,
+                alone: bounds.stall(stall.length()),
+                beside: bounds.waited_for(stall.length()),
             }
         });
         faults.chain(outages).chain(stalls).collect()
@@ -123,7 +129,7 @@ impl Evidence<'_> {
                 };
                 let until = held.to.min(*until) + bounds.back().total();
                 let told = format!("{} {what}", NAMES[*node]);
-                Some(Cause { told, from: held.from.max(*from), until, bound, alone: true })
+                Some(Cause { told, from: held.from.max(*from), until, alone: bound.clone(), beside: bound })
             }
             (Fault::Member(what, _), On::Member(member)) => {
                 Some(self.beside(format!("etcd-{} {what}", member + 1), &span))
@@ -134,8 +140,8 @@ impl Evidence<'_> {
 
     /// etcd's troubles: what of them nobody could write in is measured, and explains by itself.
     fn beside(&self, told: String, span: &Gap) -> Cause {
-        let bound = self.bounds(None, span).wait_begun_anew();
-        Cause { told, from: span.from, until: span.to + bound.total(), bound, alone: false }
+        let beside = self.bounds(None, span).wait_begun_anew();
+        Cause { told, from: span.from, until: span.to + beside.total(), alone: Sum::default(), beside }
     }
 
     /// The timings of those concerned; without an owner it may be anybody, and the worst is meant.
@@ -155,17 +161,23 @@ impl Evidence<'_> {
 }
 
 fn explain(vip: IpAddr, gap: Gap, causes: &[Cause]) -> Explained {
-    let touches = |cause: &&Cause| cause.from <= gap.to && gap.from <= cause.until;
-    let begins = |cause: &Cause| cause.alone && cause.from <= gap.from + EARLY;
-    let fits = |cause: &&Cause| begins(cause) && gap.to <= cause.until && gap.length() <= cause.bound.total();
-    let touching = || causes.iter().filter(touches);
-    if let Some(cause) = touching().find(fits) {
-        return Explained { vip, gap, causes: vec![cause.clone()], within_bound: true };
+    let touching: Vec<&Cause> =
+        causes.iter().filter(|cause| cause.from <= gap.to && gap.from <= cause.until).collect();
+    let begins = |cause: &&&Cause| cause.alone.total() > Duration::ZERO && cause.from <= gap.from + EARLY;
+    let reason = |cause: &Cause, bound: &Sum| Reason { told: cause.told.clone(), bound: bound.clone() };
+    let of = |reasons| Explained { vip, gap, reasons };
+    let fits = |cause: &&&Cause| gap.to <= cause.until && gap.length() <= cause.alone.total();
+    if let Some(cause) = touching.iter().filter(begins).find(fits) {
+        return of(vec![reason(cause, &cause.alone)]);
     }
-    let all: Vec<Cause> = if touching().any(begins) { touching().cloned().collect() } else { Vec::new() };
-    let mut explained = Explained { vip, gap, causes: all, within_bound: false };
-    explained.within_bound = gap.length() <= explained.bound().total();
-    explained
+    let Some(first) = touching.iter().filter(begins).max_by_key(|cause| cause.alone.total()) else {
+        return of(Vec::new());
+    };
+    let others = touching.iter().filter(|cause| !std::ptr::eq(**cause, *first));
+    of([reason(first, &first.alone)]
+        .into_iter()
+        .chain(others.map(|cause| reason(cause, &cause.beside)))
+        .collect())
 }
 
 /// The time within a span for which a VIP is in a node's hands: from when the record names it until it names another node.
@@ -221,7 +233,7 @@ mod tests {
         let timings = [Timing::DEFAULT; 3];
         let evidence = Evidence { suffered, outages, stalls: &[], timings: &timings };
         let explained = evidence.explain(VIP, &[gap], &changes(records)).remove(0);
-        (explained.is_explained(), explained.causes.into_iter().map(|cause| cause.told).collect())
+        (explained.is_explained(), explained.reasons.into_iter().map(|reason| reason.told).collect())
     }
 
     #[test]
@@ -249,7 +261,14 @@ mod tests {
     fn etcd_away_explains_what_a_right_does_not_outlast() {
         let outage = [gap(1000, 2500)];
         assert!(explained(&[], &outage, gap(1900, 2600), "a@0").0);
-        assert!(!explained(&[], &[gap(1000, 1200)], gap(1900, 2600), "a@0").0);
+        assert!(!explained(&[], &[gap(1000, 1200)], gap(1900, 2000), "a@0").0);
+    }
+
+    #[test]
+    fn etcd_away_for_less_than_a_right_delays_a_takeover_and_darkens_nothing_by_itself() {
+        let (frozen, outage) = ([frozen(0, 1000, 6000)], [gap(2200, 2500)]);
+        assert!(explained(&frozen, &outage, gap(1900, 2800), "a@0 b@2790").0);
+        assert!(!explained(&[], &outage, gap(2300, 2400), "a@0").0);
     }
 
     #[test]

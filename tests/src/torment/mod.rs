@@ -1,7 +1,7 @@
 //! Torment: real agents and a real etcd while everything goes wrong at random, for as long as is asked.
 //!
 //! A [`plan`] is drawn from a seed before anything is begun, [`run`] carries it out on a lab, and then the wire is judged and
-//! every gap that the client saw is [explained](explain): by what was done or measured, and within the bound that
+//! every gap in which the client lost a probe is [explained](explain): by what was done or measured, and within the bound that
 //! follows from the timings. A gap without a cause, or a longer one, fails the run, as does an overlap. The same seed makes
 //! the same plan again.
 
@@ -21,16 +21,17 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::now;
 use crate::interrupt::Interrupt;
+use crate::probe::Gap;
 use explain::Evidence;
 use options::{Options, USAGE};
 use plan::Plan;
-use run::{NAMES, Run};
+use run::{INTERVAL, NAMES, Run};
 use story::Story;
 
-/// A shorter time without an answer is a scheduler's, not a fault's.
-const NOTICED: Duration = Duration::from_millis(50);
+/// An answer that is only late, with no probe lost, is a scheduler's doing, but not if it is later than this.
+const LATE: Duration = Duration::from_millis(200);
 /// A shorter time without a write, or a probe, is a busy machine's.
-const STALLED: Duration = Duration::from_millis(100);
+const STALLED: Duration = Duration::from_millis(150);
 
 /// The exit code of a command line that makes no sense.
 const REFUSED: u8 = 2;
@@ -99,7 +100,9 @@ fn judge(run: &Run, plan: &Plan) {
             Evidence { suffered: &run.suffered, outages: &outages, stalls: &stalls, timings: &timings };
         let explain = |of: &crate::probe::VipProbes| {
             let changes = changes.get(&of.vip()).map(Vec::as_slice).unwrap_or_default();
-            evidence.explain(of.vip(), &of.gaps(window.clone(), NOTICED), changes)
+            let dark = |gap: &Gap| gap.length() >= LATE || of.lost_in(gap.from..gap.to) > 0;
+            let gaps: Vec<Gap> = of.gaps(window.clone(), 2 * INTERVAL).into_iter().filter(dark).collect();
+            evidence.explain(of.vip(), &gaps, changes)
         };
         let gaps: Vec<_> = probes.iter().flat_map(explain).collect();
         (stalls, gaps)

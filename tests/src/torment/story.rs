@@ -55,10 +55,11 @@ impl Story<'_> {
     pub(super) fn table(&self) -> String {
         let mut rows: BTreeMap<String, (usize, Duration, i128)> = BTreeMap::new();
         for explained in self.gaps {
-            let kinds: Vec<String> = explained.causes.iter().map(|cause| kind(&cause.told)).collect();
+            let mut kinds: Vec<String> = explained.reasons.iter().map(|reason| kind(&reason.told)).collect();
             let (gap, bound) = (explained.gap.length(), explained.bound().total());
             let left = i128::try_from(bound.as_millis()).unwrap_or(i128::MAX)
                 - i128::try_from(gap.as_millis()).unwrap_or(i128::MAX);
+            kinds.dedup();
             let name = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" + ") };
             let row = rows.entry(name).or_insert((0, Duration::ZERO, i128::MAX));
             *row = (row.0 + 1, row.1.max(gap), row.2.min(left));
@@ -84,16 +85,20 @@ fn kind(told: &str) -> String {
     let words =
         told.split(' ').filter(|word| !NAMES.contains(word) && !word.contains(|c: char| c.is_ascii_digit()));
     let words: Vec<&str> = words.take_while(|word| !word.starts_with('(')).collect();
-    words.join(" ").trim_end_matches(" for ms").to_owned()
+    words
+        .join(" ")
+        .trim_end_matches(" for ms")
+        .replace("with loose cable out, in)", "with a loose cable")
+        .to_owned()
 }
 
 fn tell(explained: &Explained) -> String {
-    let Explained { vip, gap, causes, .. } = explained;
+    let Explained { vip, gap, reasons } = explained;
     let length = gap.length().as_millis();
-    if causes.is_empty() {
+    if reasons.is_empty() {
         return format!("✗ {vip} dark for {length} ms, and nothing explains it");
     }
-    let names: Vec<&str> = causes.iter().map(|cause| cause.told.as_str()).collect();
+    let names: Vec<&str> = reasons.iter().map(|reason| reason.told.as_str()).collect();
     let (sign, bound) = (if explained.is_explained() { ' ' } else { '✗' }, explained.bound());
     format!("{sign} {vip} dark for {length} ms: {}; bound: {bound}", names.join(" and "))
 }
