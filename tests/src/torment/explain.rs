@@ -29,6 +29,7 @@ pub(super) struct Evidence<'a> {
 /// Something that may leave a VIP dark.
 #[derive(Clone, Debug)]
 struct Cause {
+    kind: &'static str,
     told: String,
     from: Instant,
     until: Instant,
@@ -41,6 +42,8 @@ struct Cause {
 /// A cause as it counts for one gap.
 #[derive(Clone, Debug)]
 pub(super) struct Reason {
+    /// Without names and figures.
+    pub(super) kind: &'static str,
     /// In a few words.
     pub(super) told: String,
     /// How much of a gap it explains.
@@ -80,6 +83,7 @@ impl Evidence<'_> {
         let outages = self.outages.iter().map(|outage| {
             let bounds = self.bounds(owner_at(changes, outage.from), outage);
             Cause {
+                kind: "etcd away",
                 told: format!("etcd took no write for {} ms", outage.length().as_millis()),
                 from: outage.from,
                 until: outage.to + bounds.back().total(),
@@ -90,6 +94,7 @@ impl Evidence<'_> {
         let stalls = self.stalls.iter().map(|stall| {
             let bounds = self.bounds(owner_at(changes, stall.from), stall);
             Cause {
+                kind: "machine stalled",
                 told: format!("the machine stood still for {} ms", stall.length().as_millis()),
                 from: stall.from,
                 until: stall.to + bounds.back().total(),
@@ -129,7 +134,14 @@ impl Evidence<'_> {
                 };
                 let until = held.to.min(*until) + bounds.back().total();
                 let told = format!("{} {what}", NAMES[*node]);
-                Some(Cause { told, from: held.from.max(*from), until, alone: bound.clone(), beside: bound })
+                Some(Cause {
+                    kind: what.kind(),
+                    told,
+                    from: held.from.max(*from),
+                    until,
+                    alone: bound.clone(),
+                    beside: bound,
+                })
             }
             (Fault::Member(what, _), On::Member(member)) => {
                 Some(self.beside(format!("etcd-{} {what}", member + 1), &span))
@@ -141,7 +153,14 @@ impl Evidence<'_> {
     /// etcd's troubles: what of them nobody could write in is measured, and explains by itself.
     fn beside(&self, told: String, span: &Gap) -> Cause {
         let beside = self.bounds(None, span).wait_begun_anew();
-        Cause { told, from: span.from, until: span.to + beside.total(), alone: Sum::default(), beside }
+        Cause {
+            kind: "etcd's member in trouble",
+            told,
+            from: span.from,
+            until: span.to + beside.total(),
+            alone: Sum::default(),
+            beside,
+        }
     }
 
     /// The timings of those concerned; without an owner it may be anybody, and the worst is meant.
@@ -164,7 +183,11 @@ fn explain(vip: IpAddr, gap: Gap, causes: &[Cause]) -> Explained {
     let touching: Vec<&Cause> =
         causes.iter().filter(|cause| cause.from <= gap.to && gap.from <= cause.until).collect();
     let begins = |cause: &&&Cause| cause.alone.total() > Duration::ZERO && cause.from <= gap.from + EARLY;
-    let reason = |cause: &Cause, bound: &Sum| Reason { told: cause.told.clone(), bound: bound.clone() };
+    let reason = |cause: &Cause, bound: &Sum| Reason {
+        kind: cause.kind,
+        told: cause.told.clone(),
+        bound: bound.clone(),
+    };
     let of = |reasons| Explained { vip, gap, reasons };
     let fits = |cause: &&&Cause| gap.to <= cause.until && gap.length() <= cause.alone.total();
     if let Some(cause) = touching.iter().filter(begins).find(fits) {

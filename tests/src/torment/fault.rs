@@ -113,17 +113,29 @@ impl Fault {
     }
 }
 
+impl NodeFault {
+    /// What it is, without figures.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Crashed => "without power",
+            Self::Stopped => "stopped",
+            Self::Frozen => "frozen",
+            Self::Starved { .. } => "starved",
+            Self::CutFromEtcd => "cut off from etcd",
+            Self::CutFromSwitch => "cut off from the switch",
+            Self::Flapping { .. } => "with a loose cable",
+        }
+    }
+}
+
 impl fmt::Display for NodeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
         match self {
-            Self::Killed => f.write_str("killed"),
-            Self::Crashed => f.write_str("without power"),
-            Self::Stopped => f.write_str("stopped"),
-            Self::Frozen => f.write_str("frozen"),
-            Self::Starved { still, awake } => write!(f, "starved (runs {awake:?} in {:?})", *still + *awake),
-            Self::CutFromEtcd => f.write_str("cut off from etcd"),
-            Self::CutFromSwitch => f.write_str("cut off from the switch"),
-            Self::Flapping { down, up } => write!(f, "with a loose cable ({down:?} out, {up:?} in)"),
+            Self::Starved { still, awake } => write!(f, " (runs {awake:?} in {:?})", *still + *awake),
+            Self::Flapping { down, up } => write!(f, " ({down:?} out, {up:?} in)"),
+            _ => Ok(()),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Story<'_> {
     pub(super) fn table(&self) -> String {
         let mut rows: BTreeMap<String, (usize, Duration, i128)> = BTreeMap::new();
         for explained in self.gaps {
-            let mut kinds: Vec<String> = explained.reasons.iter().map(|reason| kind(&reason.told)).collect();
+            let mut kinds: Vec<&str> = explained.reasons.iter().map(|reason| reason.kind).collect();
             let (gap, bound) = (explained.gap.length(), explained.bound().total());
             let left = i128::try_from(bound.as_millis()).unwrap_or(i128::MAX)
                 - i128::try_from(gap.as_millis()).unwrap_or(i128::MAX);
@@ -78,18 +78,6 @@ fn whom(on: On) -> String {
         On::Member(member) => format!("etcd-{}", member + 1),
         On::Disks => "all disks".to_owned(),
     }
-}
-
-/// A cause without names and figures.
-fn kind(told: &str) -> String {
-    let words =
-        told.split(' ').filter(|word| !NAMES.contains(word) && !word.contains(|c: char| c.is_ascii_digit()));
-    let words: Vec<&str> = words.take_while(|word| !word.starts_with('(')).collect();
-    words
-        .join(" ")
-        .trim_end_matches(" for ms")
-        .replace("with loose cable out, in)", "with a loose cable")
-        .to_owned()
 }
 
 fn tell(explained: &Explained) -> String {
