@@ -295,6 +295,35 @@ fn three_members_outlive_their_leader() {
 }
 
 #[test]
+fn a_slow_disk_slows_every_write_for_as_long_as_it_is_slow() {
+    const SLOW: Duration = Duration::from_millis(100);
+    let lab = Lab::new("slow-disk");
+    let etcd = lab.etcd(1, EtcdOptions { slow_disks: true, ..EtcdOptions::default() });
+    let took = || {
+        let begun = now();
+        etcd.put("/disk", "written");
+        now().since(begun)
+    };
+    let shortest = |times: usize| (0..times).map(|_| took()).min().unwrap();
+    assert!(shortest(5) < SLOW);
+    etcd.slow_disks(SLOW);
+    assert!(shortest(3) >= SLOW);
+    etcd.slow_disks(Duration::ZERO);
+    assert!(shortest(5) < SLOW);
+
+    // A member that is stopped while it waits for its disk goes on, and one that starts again is on the same disk.
+    etcd.slow_disks(SLOW);
+    etcd.freeze(0);
+    thread::sleep(3 * SLOW);
+    etcd.thaw(0);
+    assert!(shortest(3) >= SLOW);
+    etcd.kill9(0);
+    etcd.restart(0);
+    etcd.wait_healthy(0);
+    assert!(shortest(3) >= SLOW);
+}
+
+#[test]
 fn etcd_3_5_runs_too() {
     let lab = Lab::new("etcd-3-5");
     let etcd = lab.etcd(1, EtcdOptions { version: EtcdVersion::V35, ..EtcdOptions::default() });

@@ -19,6 +19,7 @@ pub mod process;
 pub mod stage;
 pub mod switch;
 pub mod tap;
+pub mod torment;
 
 mod binaries;
 mod interrupt;

@@ -16,6 +16,8 @@ use crate::setup::{self, Purpose};
 pub(crate) enum Program {
     /// Tells the story of a VIP.
     Demo,
+    /// Has everything go wrong.
+    Torment,
     /// Measures.
     Bench,
 }
@@ -24,6 +26,7 @@ impl Program {
     fn name(self) -> &'static str {
         match self {
             Self::Demo => "demo",
+            Self::Torment => "torment",
             Self::Bench => "bench",
         }
     }
@@ -31,7 +34,7 @@ impl Program {
     fn profile(self) -> Profile {
         match self {
             // Its times are the protocol's, not the compiler's: what counts is how soon it starts.
-            Self::Demo => Profile::Dev,
+            Self::Demo | Self::Torment => Profile::Dev,
             Self::Bench => Profile::Release,
         }
     }

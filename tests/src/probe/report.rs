@@ -133,13 +133,29 @@ impl VipProbes {
     ///
     /// A stall of the client itself looks like a gap too: compare [`Self::longest_stall`].
     pub fn longest_gap(&self, window: impl RangeBounds<Instant>) -> Option<Gap> {
-        let start = bound(window.start_bound()).or(self.probes.first().map(|probe| probe.sent))?;
-        let end = bound(window.end_bound()).or(self.probes.last().map(|probe| probe.sent))?;
+        // The longest, and the first of those as long.
+        self.all_gaps(window).into_iter().rev().max_by_key(Gap::length)
+    }
+
+    /// The times without an answer within a window that were at least so long, in their order.
+    pub fn gaps(&self, window: impl RangeBounds<Instant>, least: Duration) -> Vec<Gap> {
+        self.all_gaps(window).into_iter().filter(|gap| gap.length() >= least).collect()
+    }
+
+    fn all_gaps(&self, window: impl RangeBounds<Instant>) -> Vec<Gap> {
+        let start = bound(window.start_bound()).or(self.probes.first().map(|probe| probe.sent));
+        let end = bound(window.end_bound()).or(self.probes.last().map(|probe| probe.sent));
+        let (Some(start), Some(end)) = (start, end) else { return Vec::new() };
         let mut marks = vec![start];
         marks.extend(self.answers().map(|(at, _)| at).filter(|at| start < *at && *at < end));
         marks.push(end);
-        // The longest, and the first of those as long.
-        marks.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] }).rev().max_by_key(Gap::length)
+        marks.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] }).collect()
+    }
+
+    /// The client's own stalls: when it sent no probe for at least so long.
+    pub fn stalls(&self, least: Duration) -> Vec<Gap> {
+        let between = self.probes.windows(2).map(|pair| Gap { from: pair[0].sent, to: pair[1].sent });
+        between.filter(|stall| stall.length() >= least).collect()
     }
 
     /// The longest time between two probes: the client's own share in any gap.
@@ -267,8 +283,13 @@ mod tests {
         let probes = moved();
         assert_eq!(probes.longest_gap(..), Some(Gap { from: at(21), to: at(61) }));
         assert_eq!(probes.longest_gap(at(25)..).unwrap().length(), Duration::from_millis(36));
+        assert_eq!(probes.gaps(.., Duration::from_millis(25)), [Gap { from: at(21), to: at(61) }]);
         assert_eq!(probes.longest_gap(at(62)..at(200)).unwrap(), Gap { from: at(81), to: at(200) });
         assert_eq!(probes.longest_stall(), Duration::from_millis(10));
+        assert_eq!(
+            (probes.stalls(Duration::from_millis(10)).len(), probes.stalls(Duration::from_millis(11)).len()),
+            (9, 0)
+        );
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! How long a VIP may be dark for a fault: arithmetic from the nodes' timings, with every term named.
+
+use std::fmt;
+use std::time::Duration;
+
+use mantle::protocol::Timing;
+
+/// What a busy machine adds to any of these times: threads wait for a processor, commits for each other, and the lab learns
+/// of it late. Measured beside other work on the same two cores; it hides no term of the protocol's.
+const MARGIN: Duration = Duration::from_millis(150);
+
+/// What a try at an endpoint that keeps silent costs before the next one is asked.
+const TRY: Duration = Duration::from_millis(150);
+
+/// A time made up of named terms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    /// Added or, if not `true`, taken off.
+    terms: Vec<(bool, &'static str, Duration)>,
+}
+
+/// The timings of those concerned.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    /// Of the node in whose hands the VIP is.
+    pub(super) owner: Timing,
+    /// Of those that could take it.
+    pub(super) standbys: Vec<Timing>,
+}
+
+impl Bounds {
+    /// The owner falls silent towards others, and its kernel goes on answering until its right is over: killed, frozen,
+    /// starved or cut off from etcd. Dark is what the standbys wait beyond that.
+    pub(super) fn unable_to_renew(&self) -> Sum {
+        self.unreachable().minus("D", self.owner.right)
+    }
+
+    /// Nobody reaches the owner any more, and nobody hears of it: without power.
+    pub(super) fn unreachable(&self) -> Sum {
+        let (silence, turn) = self.soonest(|standby| self.silence(standby));
+        Sum::of("S", silence).plus("rank", turn).plus("margin", MARGIN)
+    }
+
+    /// The owner gives up by itself: stopped, or without a link. A transaction that failed is tried again after R.
+    pub(super) fn released(&self) -> Sum {
+        let (_, turn) = self.soonest(|_| Duration::ZERO);
+        Sum::of("R", self.owner.renew).plus("rank", turn).plus("margin", MARGIN)
+    }
+
+    /// etcd takes nothing for a time; the owner's last renewal may be R old then, and the next one may come late.
+    pub(super) fn etcd_outage(&self, outage: Duration) -> Sum {
+        let away = Sum::of("outage", outage).plus("R", self.owner.renew).minus("D", self.owner.right);
+        away.and(&self.back())
+    }
+
+    /// What a member's trouble adds to a fault of others: who watched there lists anew and begins its wait anew, and
+    /// what was sent there is sent again elsewhere.
+    pub(super) fn wait_begun_anew(&self) -> Sum {
+        let (silence, turn) = self.soonest(|standby| self.silence(standby));
+        Sum::of("S", silence)
+            .plus("rank", turn)
+            .plus("try", TRY)
+            .plus("R", self.owner.renew)
+            .plus("margin", MARGIN)
+    }
+
+    /// Nothing can be written, or nobody writes, while others wait to take over; then they want renewals acknowledged for 2R.
+    pub(super) fn waited_for(&self, away: Duration) -> Sum {
+        let patient = self.standbys.iter().map(|standby| 3 * standby.renew).min().unwrap_or_default();
+        Sum::of("away", away).plus("3R", patient).plus("try", TRY).plus("margin", MARGIN)
+    }
+
+    /// Within what time after a fault is over, or another node is named in the record, the VIP is answered for again.
+    pub(super) fn back(&self) -> Sum {
+        Sum::of("try", TRY).plus("R", self.owner.renew).plus("margin", MARGIN)
+    }
+
+    /// The whole machine stood still: rights may have ended meanwhile.
+    pub(super) fn stall(&self, stall: Duration) -> Sum {
+        Sum::of("stall", stall).plus("R", self.owner.renew).plus("margin", MARGIN)
+    }
+
+    /// What the standby that is soonest waits: by `wait`, and for its turn, which is R/4 for each of those who may go before
+    /// it, the owner of before and those who are gone included.
+    fn soonest(&self, wait: impl Fn(&Timing) -> Duration) -> (Duration, Duration) {
+        let others = u32::try_from(self.standbys.len()).expect("a few nodes");
+        let waits = self.standbys.iter().map(|standby| (wait(standby), standby.renew / 4 * others));
+        waits.min_by_key(|(wait, turn)| *wait + *turn).expect("somebody stands by")
+    }
+
+    /// How long a standby waits for the owner. Its own renewals have to be acknowledged for 2R by then, and it looks
+    /// every R.
+    fn silence(&self, standby: &Timing) -> Duration {
+        standby.silence_for(self.owner.right).max(3 * standby.renew)
+    }
+}
+
+impl Sum {
+    fn of(name: &'static str, term: Duration) -> Self {
+        Self { terms: vec![(true, name, term)] }
+    }
+
+    fn plus(mut self, name: &'static str, term: Duration) -> Self {
+        self.terms.push((true, name, term));
+        self
+    }
+
+    fn minus(mut self, name: &'static str, term: Duration) -> Self {
+        self.terms.push((false, name, term));
+        self
+    }
+
+    /// The terms of both.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        self.terms.extend_from_slice(&other.terms);
+        self
+    }
+
+    /// What they come to; nothing if more is taken off than is there.
+    pub(super) fn total(&self) -> Duration {
+        let sum = |added: bool| {
+            self.terms.iter().filter(|term| term.0 == added).map(|term| term.2).sum::<Duration>()
+        };
+        sum(true).saturating_sub(sum(false))
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (added, name, term)) in self.terms.iter().enumerate() {
+            let sign = match (index, added) {
+                (0, true) => "",
+                (_, true) => " + ",
+                (_, false) => " − ",
+            };
+            write!(f, "{sign}{name} {}", term.as_millis())?;
+        }
+        write!(f, " = {} ms", self.total().as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_shows_its_arithmetic() {
+        let bounds = Bounds { owner: Timing::DEFAULT, standbys: vec![Timing::DEFAULT; 2] };
+        let told = bounds.unable_to_renew().to_string();
+        assert_eq!(told, "S 1300 + rank 100 + margin 150 − D 1000 = 550 ms");
+        assert_eq!(
+            bounds.etcd_outage(Duration::from_millis(1200)).to_string(),
+            "outage 1200 + R 200 − D 1000 + try 150 + R 200 + margin 150 = 900 ms"
+        );
+    }
+
+    #[test]
+    fn a_standby_with_another_timing_waits_for_the_owners_right() {
+        let bounds = Bounds { owner: Timing::FAST, standbys: vec![Timing::STEADY] };
+        // silence_for(500 ms) is 700 ms; but it renews every 500 ms, and wants 2R of renewals acknowledged.
+        assert_eq!(bounds.silence(&Timing::STEADY), Duration::from_millis(1500));
+        let both = Bounds { owner: Timing::FAST, standbys: vec![Timing::STEADY, Timing::FAST] };
+        assert_eq!(
+            both.unreachable().to_string(),
+            "S 650 + rank 50 + margin 150 = 850 ms",
+            "the sooner one takes it"
+        );
+    }
+
+    #[test]
+    fn less_than_nothing_is_nothing() {
+        assert_eq!(
+            Sum::of("R", Duration::from_millis(1)).minus("D", Duration::from_secs(1)).total(),
+            Duration::ZERO
+        );
+    }
+}

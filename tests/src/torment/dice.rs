@@ -1,0 +1,62 @@
+//! Numbers from a seed: the same ones on every machine and with every version of every crate.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// `SplitMix64` (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
+#[derive(Clone, Debug)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn throw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number within a range.
+    pub(super) fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
+        // The ranges here are tiny beside 2^64: nobody could tell that the first numbers come a little more often.
+        range.start() + self.throw() % (range.end() - range.start() + 1)
+    }
+
+    /// So many milliseconds.
+    pub(super) fn millis(&mut self, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.within(range))
+    }
+
+    /// Yes, once in `times`.
+    pub(super) fn once_in(&mut self, times: u64) -> bool {
+        self.within(1..=times) == 1
+    }
+
+    /// One of them; an entry that stands there twice comes twice as often.
+    pub(super) fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+        let last = u64::try_from(among.len()).expect("a list fits in memory") - 1;
+        among[usize::try_from(self.within(0..=last)).expect("it was a list's length")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_numbers_of_the_paper() {
+        let mut dice = Dice::new(1_234_567);
+        assert_eq!([dice.throw(), dice.throw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+    }
+
+    #[test]
+    fn a_range_is_used_to_both_its_ends() {
+        let mut dice = Dice::new(1);
+        let thrown: Vec<_> = (0..100).map(|_| dice.within(2..=4)).collect();
+        assert_eq!((thrown.iter().min(), thrown.iter().max()), (Some(&2), Some(&4)));
+    }
+}

@@ -1,0 +1,89 @@
+//! etcd's pulse: the lab writes to every member all the time, and so knows when etcd as a whole took nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use etcd_client::Client;
+use mantle::protocol::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::clock::now;
+use crate::etcd::EtcdCluster;
+use crate::probe::Gap;
+
+/// How often each member is sent a write; it does not wait for the one before.
+const BEAT: Duration = Duration::from_millis(50);
+/// When a write is given up: etcd itself holds one back for seconds that it cannot carry out.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Without the agents' prefix: what watches their keys sees nothing of it.
+const KEY: &str = "/torment/pulse";
+
+/// Writes until it is dropped.
+pub(super) struct Pulse {
+    beats: Arc<Mutex<Vec<Instant>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pulse {
+    pub(super) fn start(etcd: &EtcdCluster) -> Self {
+        let beats = Arc::<Mutex<Vec<Instant>>>::default();
+        let (stop, stopped) = oneshot::channel();
+        let (cluster, heard) = (etcd.clone(), beats.clone());
+        let thread = etcd.observer().on_thread(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap_or_else(|error| panic!("cannot start a runtime: {error}")).block_on(async {
+                for endpoint in cluster.endpoints() {
+                    tokio::spawn(beat(cluster.clone(), endpoint, heard.clone()));
+                }
+                // Ends when told to, or with the Pulse; the writes end with the runtime.
+                let _ = stopped.await;
+            });
+        });
+        Self { beats, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// When etcd took no write from anybody for at least so long: from one acknowledged write to the next.
+    pub(super) fn outages(&self, least: Duration) -> Vec<Gap> {
+        let mut beats = lock(&self.beats).clone();
+        beats.sort();
+        let between = beats.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] });
+        between.filter(|gap| gap.length() >= least).collect()
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic has been printed, and a second one while unwinding would hide the first.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn beat(etcd: EtcdCluster, endpoint: String, beats: Arc<Mutex<Vec<Instant>>>) {
+    loop {
+        // One that cannot be connected to now is tried again at the next beat.
+        let Ok(client) = etcd.access().connect(&endpoint).await else {
+            sleep(BEAT).await;
+            continue;
+        };
+        loop {
+            sleep(BEAT).await;
+            tokio::spawn(write(client.clone(), beats.clone()));
+        }
+    }
+}
+
+async fn write(mut client: Client, beats: Arc<Mutex<Vec<Instant>>>) {
+    if let Ok(Ok(_)) = timeout(LIMIT, client.put(KEY, "", None)).await {
+        lock(&beats).push(now());
+    }
+}
+
+fn lock(beats: &Mutex<Vec<Instant>>) -> MutexGuard<'_, Vec<Instant>> {
+    beats.lock().unwrap_or_else(PoisonError::into_inner)
+}
