@@ -11,7 +11,8 @@
 //! - [`backoff`], [`ranking`]: pure; when to try a failed endpoint again, which one to ask first;
 //! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
 //! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
-//! - [`handle`], [`commit`], [`list`], [`watch`], [`news`]: what the agent asks for and is told.
+//! - [`handle`], [`commit`], [`list`], [`watch`], [`news`]: what the agent asks for and is told;
+//! - [`survey`]: what this etcd is like, over connections of its own.
 //!
 //! Connections live on the runtime that first needed them. Renewals must wait for nothing else, so an [`Etcd`] is to
 //! be used from the renewals' runtime only.
@@ -30,6 +31,7 @@ mod list;
 mod news;
 mod ranking;
 mod settings;
+mod survey;
 #[cfg(test)]
 mod testing;
 mod transaction;
@@ -41,3 +43,4 @@ pub use failure::{Cause, Errand, Failure};
 pub use handle::Etcd;
 pub use news::{Loss, StoreEvent};
 pub use settings::{Settings, Tls, User};
+pub use survey::{Commits, Member, Survey, Surveyor};

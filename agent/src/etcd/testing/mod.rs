@@ -6,6 +6,7 @@ mod following;
 mod login;
 mod relay;
 mod server;
+mod surveying;
 mod tls;
 
 use std::time::{Duration, Instant};
