@@ -149,14 +149,13 @@ async fn ask(
     settings: &Settings,
     keys: &Keyspace,
 ) -> Result<Member, Cause> {
-    let client = match kept {
-        Some(client) => client,
-        None => {
-            let limit = settings.connect_timeout;
-            let (client, _) =
-                timeout(limit, connect(url, settings, keys)).await.unwrap_or(Err(Cause::Silent(limit)))?;
-            kept.insert(client)
-        }
+    let client = if let Some(client) = kept {
+        client
+    } else {
+        let limit = settings.connect_timeout;
+        let (client, _) =
+            timeout(limit, connect(url, settings, keys)).await.unwrap_or(Err(Cause::Silent(limit)))?;
+        kept.insert(client)
     };
     let status = answer(client.maintenance_client().status()).await?;
     let revision = status.header().map_or(0, etcd_client::ResponseHeader::revision);

@@ -11,6 +11,7 @@ mod garbage;
 mod life;
 mod link_trouble;
 mod many;
+mod online;
 mod planned;
 mod raw;
 mod relayed;
