@@ -37,6 +37,7 @@ mod testing;
 mod transaction;
 mod watch;
 
+pub use codec::{decode, encode};
 pub use commit::Committed;
 pub use endpoint::EndpointStatus;
 pub use failure::{Cause, Errand, Failure};

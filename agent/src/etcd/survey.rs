@@ -30,6 +30,9 @@ const COMMITS: usize = 20;
 /// How long an answer may take. Slower than that is no speed at which anything here works.
 const ANSWER: Duration = Duration::from_secs(3);
 
+/// How long a connection may take: a survey is in nobody's way, and several logins at once cost a busy etcd seconds.
+const CONNECTION: Duration = Duration::from_secs(6);
+
 /// What an etcd is like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Survey {
@@ -102,6 +105,7 @@ pub struct Surveyor {
 impl Surveyor {
     /// Asks the endpoints that `settings` name, with the rights that `node` has.
     pub fn new(settings: Settings, node: NodeName) -> Self {
+        let settings = Settings { connect_timeout: CONNECTION, ..settings };
         let tls = settings.tls.is_some();
         let endpoints: Vec<_> =
             settings.endpoints.iter().map(|endpoint| (with_scheme(endpoint, tls), None)).collect();

@@ -102,6 +102,27 @@ fn an_etcd_that_cannot_be_asked_is_unworkable_and_says_why() {
 }
 
 #[test]
+fn a_clock_that_the_kernel_program_does_not_share_is_refused() {
+    let stage = Stage::empty("ahead-of-time", &Setting::default());
+    let host = stage.lab.host("a");
+    let file = stage.lab.config_path(&host);
+    std::fs::write(&file, stage.config()).unwrap();
+    let file = file.display().to_string();
+    let checked = stage.lab.mantle_ahead_of_time(&host, &["check", "--online", "-o", "json", "-c", &file]);
+    assert_eq!(checked.status.code(), Some(UNWORKABLE), "{checked:?}");
+    let document = serde_json::from_slice(&checked.stdout).unwrap();
+    let told = about(&document, "time namespace");
+    assert!(told["found"].as_str().unwrap().contains("shifted by 500 s"), "{told}");
+
+    let run = stage.lab.mantle_ahead_of_time(&host, &["run", "-c", &file]);
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(complaint.contains("CLOCK_BOOTTIME is shifted by 500 s"), "{complaint}");
+    assert!(stage.etcd.list("/").is_empty(), "it refuses before it does anything");
+    stage.end();
+}
+
+#[test]
 fn an_agent_shows_the_same_and_says_it_once() {
     let mut stage = Stage::set("online-agent", &Setting { nodes: &["a"], ..Setting::default() });
     stage.nodes[0].agent.wait_for_log("looked at etcd", SOON);
