@@ -11,10 +11,10 @@ use mantle_fuzz::{Target, corpus};
 fn inputs(target: Target) -> Vec<Vec<u8>> {
     let folder = corpus(target);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let mut paths: Vec<_> = files.map(|file| file.expect("a folder is read to its end").path()).collect();
     paths.sort();
     assert!(paths.len() >= 3, "a corpus of {} is none", paths.len());
-    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+    paths.into_iter().map(|path| fs::read(path).expect("a file of a corpus is read")).collect()
 }
 
 thread_local! {

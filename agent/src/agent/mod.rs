@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
-//! | main | signals, HTTP, the control socket, systemd | clients |
+//! | main | signals, HTTP, the control socket, systemd; a look at etcd each minute | clients, etcd |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
 //! agent resumes the session.

@@ -39,8 +39,8 @@ const LINES: usize = 64;
 pub(super) fn run(input: &[u8]) {
     let mut world = World::new();
     for line in input.split(|byte| *byte == b'\n').take(LINES) {
-        let (word, rest) = cut(line);
-        match word {
+        let (verb, rest) = cut(line);
+        match verb {
             b"put" => {
                 let (key, value) = cut(rest);
                 if let Some(key) = key_of(key) {
@@ -53,7 +53,8 @@ pub(super) fn run(input: &[u8]) {
                 }
             }
             b"wait" => {
-                world.wait(str::from_utf8(rest).ok().and_then(|text| text.parse().ok()).unwrap_or(100))
+                let millis = str::from_utf8(rest).ok().and_then(|text| text.parse().ok());
+                world.wait(millis.unwrap_or(100));
             }
             b"list" => world.list(),
             b"fail" => world.next(Fate::Failed),
