@@ -167,6 +167,14 @@ impl Lab {
         host.output(command, COMMAND)
     }
 
+    /// Runs one of the agent's commands on a host, in a time namespace of its own that is ahead of the machine.
+    pub fn mantle_ahead_of_time(&self, host: &Host, arguments: &[&str]) -> Output {
+        let mut command = Command::new("unshare");
+        command.args(["--time", "--boottime", "500", "--fork", "--kill-child"]);
+        command.arg(binaries::mantle()).args(arguments);
+        host.output(command, COMMAND)
+    }
+
     /// Judges everything that happened on the public switch so far.
     pub fn verdict(&self, history: Option<&History>) -> Verdict {
         // The frames first: what the records say afterwards covers every one of them.

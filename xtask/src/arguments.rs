@@ -16,6 +16,7 @@ Each task first prepares what it needs; those marked * need root, since their la
 * demo [--watch] [ARGS]        three nodes, an etcd and a client: watch the VIP move
 * test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
 * torment [--seed N] [--minutes M]   everything goes wrong at random; judged from the wire, every gap explained
+  fuzz [--minutes N] [TARGET..]  look for inputs that the agent does not bear: values, frames, config, http, control
 * bench [ARGS]                 measure, with a release build
   help                         this page
 
@@ -40,6 +41,13 @@ pub(crate) enum Task {
     BuildEbpf {
         /// Compare with the committed ones instead of replacing them.
         check: bool,
+    },
+    /// Look for inputs that the agent does not bear.
+    Fuzz {
+        /// For how long, each target.
+        minutes: u32,
+        /// Which; none for all.
+        targets: Vec<String>,
     },
     /// Run the tests.
     Test {
@@ -72,6 +80,7 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
             let (check, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|word| word == "--check");
             nothing_left(&name, &rest).map(|()| Task::BuildEbpf { check: !check.is_empty() })
         }
+        "fuzz" => fuzz(rest),
         "test" => {
             let (profile, mut arguments) = profile(rest);
             // `cargo test` wants it before the harness's options; here there is nothing to keep apart.
@@ -83,6 +92,21 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
         "bench" => Ok(Task::Run { program: Program::Bench, arguments: rest }),
         _ => Err(Refusal::Usage(format!("there is no task `{name}`"))),
     }
+}
+
+fn fuzz(mut targets: Vec<String>) -> Result<Task, Refusal> {
+    let mut minutes = 10;
+    if let Some(at) = targets.iter().position(|word| word == "--minutes") {
+        let given: Vec<String> = targets.drain(at..targets.len().min(at + 2)).collect();
+        let wanted = || Refusal::Usage("`--minutes` wants a number above 0".to_owned());
+        minutes = given
+            .get(1)
+            .and_then(|text| text.parse().ok())
+            .filter(|number| *number > 0)
+            .ok_or_else(wanted)?;
+    }
+    let surplus: Vec<String> = targets.iter().filter(|word| word.starts_with('-')).cloned().collect();
+    nothing_left("fuzz", &surplus).map(|()| Task::Fuzz { minutes, targets })
 }
 
 fn profile(arguments: Vec<String>) -> (Profile, Vec<String>) {
@@ -131,6 +155,19 @@ mod tests {
     fn the_kernel_programs_are_built_or_checked() {
         assert_eq!(parse_words("build-ebpf").unwrap(), Task::BuildEbpf { check: false });
         assert_eq!(parse_words("build-ebpf --check").unwrap(), Task::BuildEbpf { check: true });
+    }
+
+    #[test]
+    fn what_is_fuzzed_and_for_how_long() {
+        let task = |minutes, targets: &[&str]| {
+            let targets = targets.iter().map(ToString::to_string).collect();
+            Task::Fuzz { minutes, targets }
+        };
+        assert_eq!(parse_words("fuzz").unwrap(), task(10, &[]));
+        assert_eq!(parse_words("fuzz http --minutes 3 config").unwrap(), task(3, &["http", "config"]));
+        for wrong in ["fuzz --minutes", "fuzz --minutes 0", "fuzz --minutes ten", "fuzz --seconds 3"] {
+            assert!(matches!(parse_words(wrong), Err(Refusal::Usage(_))), "{wrong}");
+        }
     }
 
     #[test]

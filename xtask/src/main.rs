@@ -8,6 +8,7 @@
 mod arguments;
 mod build;
 mod build_ebpf;
+mod fuzz;
 mod place;
 mod process;
 mod refusal;
@@ -48,6 +49,7 @@ fn carry_out(task: Task) -> anyhow::Result<ExitCode> {
             build::everything(profile)?;
         }
         Task::BuildEbpf { check } => build_ebpf::run(&Place::find()?, check)?,
+        Task::Fuzz { minutes, targets } => fuzz::run(&Place::find()?, minutes, &targets)?,
         Task::Test { profile, arguments } => test::run(&Place::find()?, profile, &arguments)?,
         Task::Run { program, arguments } => match run::program(&Place::find()?, program, &arguments)? {},
     }

@@ -4,13 +4,14 @@
 //! |---|---|---|
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
-//! | main | signals, HTTP, the control socket, systemd | clients |
+//! | main | signals, HTTP, the control socket, systemd; a look at etcd each minute | clients, etcd |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
 //! agent resumes the session; or, if none comes in time, the [`guardian`] gives up what it held.
 
 mod channel;
 mod core;
+pub mod fitness;
 pub mod guardian;
 mod hands;
 mod lateness;
@@ -44,7 +45,7 @@ use crate::announce::{Announcements, Pace, PaceError};
 use crate::clock;
 use crate::config::Config;
 use crate::dataplane::RightCell;
-use crate::etcd::{self, Etcd};
+use crate::etcd::{self, Etcd, Surveyor};
 use crate::link::OpenError;
 use crate::observe::{feed, listen, snapshot};
 use crate::protocol::node::{Node, Settings};
@@ -52,6 +53,12 @@ use crate::protocol::node::{Node, Settings};
 /// Why an agent cannot run.
 #[derive(Debug, Error)]
 pub enum RunError {
+    /// The agent's clock is not the kernel program's.
+    #[error(
+        "CLOCK_BOOTTIME is shifted by {0} in the agent's time namespace, but not for the kernel program, which ends rights by it; run \
+         mantle in the machine's own time namespace"
+    )]
+    TimeNamespace(String),
     /// The runtime directory cannot be had.
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
@@ -89,13 +96,22 @@ pub enum RunError {
     Cut,
 }
 
+/// What would ask the etcd that `config` names, with the rights of the agent it describes.
+pub fn surveyor(config: &Config) -> Result<Surveyor, RunError> {
+    Ok(Surveyor::new(etcd_settings(config)?, config.node.clone()))
+}
+
 /// Runs the agent until a signal ends it; with its guardian, if there is one.
 pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     end_on_panic();
+    if let Some(shift) = clock::shift() {
+        return Err(RunError::TimeNamespace(shift));
+    }
     let runtime_dir = RuntimeDir::lock(&config.runtime_dir, || guard.iter_mut().for_each(Guard::arm))?;
     let runtime = current_thread()?;
     let doors = runtime.block_on(Doors::open(&config.runtime_dir, config.http.listen))?;
     let etcd = Etcd::new(etcd_settings(config)?);
+    let surveyor = surveyor(config)?;
     let vips: BTreeMap<IpAddr, Arc<str>> =
         config.vips.iter().map(|vip| (vip.ip, vip.link.as_str().into())).collect();
     let settings = Settings {
@@ -137,7 +153,11 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         counters,
     };
     let ended = start_core(core, inbox)?;
-    runtime.block_on(Side { doors, feed, news, ended, guard: guard.as_ref() }.run())?;
+    let look = fitness::watch(surveyor, config.timing, feed.clone());
+    runtime.block_on(async {
+        tokio::spawn(look);
+        Side { doors, feed, news, ended, guard: guard.as_ref() }.run().await
+    })?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();
     if let Some(guard) = guard {

@@ -1,7 +1,7 @@
 //! The subcommands of `mantle`, one file each.
 //!
 //! Exit codes: 0 done; 1 failed; 2 wrong usage or a wrong config; 3 no agent is running (`status`); 4 another agent is
-//! running on this node (`run`).
+//! running on this node (`run`); 5 there is advice on etcd or the machine's clocks, 6 with these it would not work (`check --online`).
 
 mod check;
 mod run;
@@ -20,6 +20,8 @@ use crate::observe::log::LogFormat;
 const FAILED: u8 = 1;
 const WRONG_CONFIG: u8 = 2;
 const ALREADY_RUNNING: u8 = 4;
+const ADVICE: u8 = 5;
+const UNWORKABLE: u8 = 6;
 
 /// Keeps a shared IP address alive on a layer-2 network: exactly one node wears it at a time.
 #[derive(Debug, Parser)]
@@ -46,6 +48,13 @@ enum Command {
     Check {
         #[command(flatten)]
         config: ConfigArgument,
+        /// Also asks etcd what it is like, and whether it and this machine's clocks fit the timing. Writes no key. Ends with
+        /// 5 if there is advice, 6 if it would not work
+        #[arg(long)]
+        online: bool,
+        /// What to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: check::Format,
     },
     /// Shows how the agent on this node stands to each VIP
     Status {
@@ -85,7 +94,9 @@ pub fn main() -> ExitCode {
         Command::Run { config, log_format, log_level } => {
             with_config(&config.config, |config| run::run(config, log_format, log_level.as_deref()))
         }
-        Command::Check { config } => with_config(&config.config, check::run),
+        Command::Check { config, online, output } => {
+            with_config(&config.config, |config| check::run(config, online, output))
+        }
         Command::Status { socket, output } => match socket.path() {
             Ok(path) => status::run(&path, output).unwrap_or_else(|error| fail("status", &error)),
             Err(code) => code,

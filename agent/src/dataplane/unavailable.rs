@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::bpffs::ROOT;
 use super::cause;
 use super::pins::PinError;
+use crate::clock;
 
 /// Why the agent has to go on without the kernel program.
 #[derive(Debug, Error)]
@@ -60,9 +61,7 @@ const OLDEST: KernelVersion = KernelVersion::new(5, 8, 0);
 impl Unavailable {
     /// What can be told before anything is tried.
     pub(super) fn foreseen() -> Result<(), Self> {
-        // The file is there since time namespaces are.
-        if let Some(offset) = fs::read_to_string("/proc/self/timens_offsets").ok().as_deref().and_then(shift)
-        {
+        if let Some(offset) = clock::shift() {
             return Err(Self::TimeNamespace(offset));
         }
         if KernelVersion::current().is_ok_and(|found| found < OLDEST) {
@@ -117,13 +116,6 @@ fn kernel() -> String {
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
-/// What shifts `CLOCK_BOOTTIME`, from the contents of `timens_offsets`.
-fn shift(offsets: &str) -> Option<String> {
-    let mut words = offsets.lines().find_map(|line| line.strip_prefix("boottime"))?.split_whitespace();
-    let (seconds, nanoseconds) = (words.next()?, words.next()?);
-    ((seconds, nanoseconds) != ("0", "0")).then(|| format!("{seconds} s and {nanoseconds} ns"))
-}
-
 fn remedy(status: &str) -> String {
     match missing(status).as_slice() {
         [] => "though the agent has the capabilities; is it in a user namespace, or do seccomp or the kernel's lockdown \
@@ -172,14 +164,6 @@ fn end_of(log: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_shifted_boottime_is_seen() {
-        assert_eq!(shift("monotonic           0         0\nboottime            0         0\n"), None);
-        assert_eq!(shift("monotonic 5 0\nboottime 0 0\n"), None);
-        assert_eq!(shift("monotonic 0 0\nboottime -86400 0\n").unwrap(), "-86400 s and 0 ns");
-        assert_eq!(shift("monotonic 0 0\nboottime 0 1\n").unwrap(), "0 s and 1 ns");
-    }
 
     #[test]
     fn the_capabilities_that_lack_are_named() {

@@ -45,7 +45,7 @@ struct HolderText {
 }
 
 /// The value as it is stored. Garbage, which the protocol never writes, becomes `null`.
-pub(super) fn encode(value: &Value) -> Vec<u8> {
+pub fn encode(value: &Value) -> Vec<u8> {
     let encoded = match value {
         Value::Session(session) => serde_json::to_vec(&SessionText {
             machine: session.machine.clone(),
@@ -69,7 +69,7 @@ pub(super) fn encode(value: &Value) -> Vec<u8> {
 }
 
 /// What `bytes` say, found under `key`.
-pub(super) fn decode(key: &Key, bytes: &[u8]) -> Value {
+pub fn decode(key: &Key, bytes: &[u8]) -> Value {
     if bytes.len() > LONGEST {
         return Value::Garbage;
     }

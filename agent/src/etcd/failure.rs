@@ -33,6 +33,8 @@ pub enum Errand {
     Watch,
     /// To see whether a member that was silent still answers.
     Probe,
+    /// To find out what it is like.
+    Survey,
 }
 
 impl fmt::Display for Errand {
@@ -43,6 +45,7 @@ impl fmt::Display for Errand {
             Self::List => "list the keys of",
             Self::Watch => "watch",
             Self::Probe => "get a sign of life from",
+            Self::Survey => "survey",
         })
     }
 }

@@ -12,7 +12,8 @@
 //!   a second one as well;
 //! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
 //! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
-//! - [`handle`], [`commit`], [`renew`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told.
+//! - [`handle`], [`commit`], [`renew`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told;
+//! - [`survey`]: what this etcd is like, over connections of its own.
 //!
 //! Connections live on the runtime that first needed them. Renewals must wait for nothing else, so an [`Etcd`] is to
 //! be used from the renewals' runtime only.
@@ -34,11 +35,13 @@ mod once;
 mod ranking;
 mod renew;
 mod settings;
+mod survey;
 #[cfg(test)]
 mod testing;
 mod transaction;
 mod watch;
 
+pub use codec::{decode, encode};
 pub use commit::Committed;
 pub use endpoint::EndpointStatus;
 pub use failure::{Cause, Errand, Failure};
@@ -46,3 +49,4 @@ pub use handle::Etcd;
 pub use news::{Loss, StoreEvent};
 pub use renew::Renewal;
 pub use settings::{Settings, Tls, User};
+pub use survey::{Commits, Member, Survey, Surveyor};

@@ -1,11 +1,12 @@
 //! The way from the core thread to this room: stores on one side, reads on the other, and nobody waits.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::etcd::Survey;
 use crate::protocol::Instant;
 
 use super::{Counters, Snapshot, Status};
@@ -24,6 +25,8 @@ pub struct Feed {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     heartbeat: Arc<Heartbeat>,
     counters: Arc<Counters>,
+    /// What etcd was like when it was last looked at: written and read on the side thread only.
+    survey: Arc<Mutex<Option<Arc<Survey>>>>,
     clock: fn() -> Instant,
 }
 
@@ -38,7 +41,7 @@ pub fn feed(first: Snapshot, clock: fn() -> Instant) -> (Publisher, Feed) {
     let counters = Arc::new(Counters::default());
     let publisher =
         Publisher { snapshots: sender, heartbeat: Arc::clone(&heartbeat), counters: Arc::clone(&counters) };
-    (publisher, Feed { snapshots, heartbeat, counters, clock })
+    (publisher, Feed { snapshots, heartbeat, counters, survey: Arc::default(), clock })
 }
 
 impl Publisher {
@@ -79,6 +82,16 @@ impl Feed {
     /// The counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Shows what etcd is like from now on.
+    pub fn surveyed(&self, survey: Survey) {
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(survey));
+    }
+
+    /// What etcd was like when it was last looked at; nothing before that.
+    pub fn survey(&self) -> Option<Arc<Survey>> {
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The clock that instants are to be compared with.

@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::dataplane::Counter;
+use crate::etcd::{Member, Survey};
 use crate::protocol::Instant;
 
 use super::counters::Latencies;
@@ -50,6 +51,9 @@ impl Collector for Scrape {
         page.vips(&snapshot, self.0.now())?;
         page.kernel(&snapshot)?;
         page.others(&snapshot, self.0.now())?;
+        if let Some(survey) = self.0.survey() {
+            page.survey(&survey)?;
+        }
         page.counters(self.0.counters())
     }
 }
@@ -153,6 +157,56 @@ impl Page<'_> {
         self.gauges("etcd_endpoint_up", "Whether the last call to the etcd endpoint succeeded", up)
     }
 
+    /// What etcd was like when it was last looked at.
+    fn survey(&mut self, survey: &Survey) -> fmt::Result {
+        let each = |value: &dyn Fn(&Member) -> i64| -> Vec<_> {
+            survey.answering().map(|(url, member)| ([("endpoint", url.to_owned())], value(member))).collect()
+        };
+        let versions = survey
+            .answering()
+            .map(|(url, member)| ([("endpoint", url.to_owned()), ("version", member.version.clone())], 1));
+        self.gauges("etcd_version", "The etcd member's version", versions)?;
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let size = each(&|member| whole(member.size));
+        self.gauges("etcd_db_size_bytes", "The size of the etcd member's database", size)?;
+        let in_use = each(&|member| whole(member.in_use));
+        self.gauges("etcd_db_in_use_bytes", "How much of the etcd member's database is in use", in_use)?;
+        let quota = each(&|member| member.quota.map_or(0, whole));
+        self.gauges(
+            "etcd_db_quota_bytes",
+            "The largest the etcd member's database may be, if it tells",
+            quota,
+        )?;
+        let alarms = survey.answering().flat_map(|(url, member)| {
+            let alarm = |name: &str, is_raised: bool| {
+                ([("endpoint", url.to_owned()), ("alarm", name.to_owned())], i64::from(is_raised))
+            };
+            [alarm("nospace", member.is_full), alarm("corrupt", member.is_corrupt)]
+        });
+        self.gauges("etcd_alarm", "Whether the etcd member has raised the alarm", alarms)?;
+        let uncompacted = each(&|member| member.revision - member.compacted);
+        self.gauges("etcd_uncompacted_revisions", "Revisions since etcd's last compaction", uncompacted)?;
+
+        let mut family = self.0.encode_descriptor(
+            "etcd_election_timeout",
+            "The most that the etcd member's election time-out can be",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        for (url, member) in survey.answering() {
+            if let Some((_, most)) = member.election_timeout() {
+                family.encode_family(&[("endpoint", url)])?.encode_gauge(&most.as_secs_f64())?;
+            }
+        }
+        if let Some(Ok(commits)) = &survey.commits {
+            let help = "How long half of the commits took when the agent looked at etcd at its start";
+            self.seconds("etcd_commit_median", help, commits.median.as_secs_f64())?;
+            let help = "How long the slowest commit took when the agent looked at etcd at its start";
+            self.seconds("etcd_commit_slowest", help, commits.slowest.as_secs_f64())?;
+        }
+        Ok(())
+    }
+
     fn counters(&mut self, counters: &Counters) -> fmt::Result {
         let renewals = &counters.renewals;
         let by_result = [
@@ -240,6 +294,7 @@ mod tests {
     fn text() -> String {
         let (publisher, feed) = feed(sample::snapshot(), sample::clock);
         publisher.counters().takeovers.inc();
+        feed.surveyed(sample::survey());
         publisher.counters().renewed(&Answer::Done(1), Duration::from_micros(1500));
         Metrics::new(feed).text().unwrap()
     }
@@ -272,6 +327,16 @@ mod tests {
             "mantle_right_left_seconds 0.812",
             "mantle_session_live 1",
             "mantle_etcd_endpoint_up{endpoint=\"http://10.0.0.2:2379\"} 0",
+            "mantle_etcd_version{endpoint=\"http://10.0.0.1:2379\",version=\"3.5.21\"} 1",
+            "mantle_etcd_db_size_bytes{endpoint=\"http://10.0.0.1:2379\"} 20971520",
+            "mantle_etcd_db_in_use_bytes{endpoint=\"http://10.0.0.1:2379\"} 10485760",
+            "mantle_etcd_db_quota_bytes{endpoint=\"http://10.0.0.1:2379\"} 2147483648",
+            "mantle_etcd_alarm{endpoint=\"http://10.0.0.1:2379\",alarm=\"nospace\"} 1",
+            "mantle_etcd_alarm{endpoint=\"http://10.0.0.1:2379\",alarm=\"corrupt\"} 0",
+            "mantle_etcd_uncompacted_revisions{endpoint=\"http://10.0.0.1:2379\"} 321",
+            "mantle_etcd_election_timeout_seconds{endpoint=\"http://10.0.0.1:2379\"} 2.0",
+            "mantle_etcd_commit_median_seconds 0.001",
+            "mantle_etcd_commit_slowest_seconds 0.003",
             "mantle_takeovers_total 1",
             "mantle_renewals_total{result=\"acknowledged\"} 1",
             "mantle_renewal_seconds_bucket{le=\"0.001\"} 0",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::dataplane::{Counters, LinkMode};
+use crate::etcd::{Cause, Commits, Errand, Failure, Member, Survey};
 use crate::protocol::{Instant, Stance, Timing};
 
 use super::snapshot::{Endpoint, Etcd, Link, Node, Peer, Session, Snapshot, Vip};
@@ -100,6 +101,33 @@ pub(super) fn snapshot() -> Snapshot {
             heard_at: ago(120),
             silence: Duration::from_millis(1300),
         }],
+    }
+}
+
+/// What a look at etcd found: one of two members answers.
+pub(super) fn survey() -> Survey {
+    let member = Member {
+        version: "3.5.21".to_owned(),
+        size: 20 << 20,
+        in_use: 10 << 20,
+        quota: Some(2 << 30),
+        is_full: true,
+        is_corrupt: false,
+        revision: 5321,
+        compacted: 5000,
+        shortest_lease: Some(3),
+    };
+    let gone = Failure {
+        endpoint: "http://10.0.0.2:2379".to_owned(),
+        errand: Errand::Survey,
+        cause: Cause::Refused,
+    };
+    Survey {
+        members: vec![
+            ("http://10.0.0.1:2379".to_owned(), Ok(member)),
+            ("http://10.0.0.2:2379".to_owned(), Err(gone)),
+        ],
+        commits: Some(Ok(Commits { median: Duration::from_millis(1), slowest: Duration::from_millis(3) })),
     }
 }
 

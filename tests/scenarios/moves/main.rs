@@ -13,6 +13,7 @@ mod hedged;
 mod life;
 mod link_trouble;
 mod many;
+mod online;
 mod planned;
 mod raw;
 mod relayed;

@@ -4,7 +4,7 @@ use super::*;
 use crate::etcd::User;
 
 /// An etcd whose logins last as many seconds, with a user `mantle` who may touch our keys and nothing else.
-async fn guarded(ttl: &str) -> Server {
+pub(super) async fn guarded(ttl: &str) -> Server {
     let server = Server::start_with("http", &["--auth-token-ttl", ttl]).await;
     let mut root = server.client().await;
     root.user_add("root", "root", None).await.unwrap();
@@ -19,7 +19,7 @@ async fn guarded(ttl: &str) -> Server {
     server
 }
 
-fn user(server: &Server, name: &str, password: &str) -> Settings {
+pub(super) fn user(server: &Server, name: &str, password: &str) -> Settings {
     let user = User { name: name.to_owned(), password: password.to_owned() };
     Settings { user: Some(user), ..settings([server.url()]) }
 }

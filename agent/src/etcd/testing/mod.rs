@@ -7,6 +7,7 @@ mod login;
 mod relay;
 mod renewing;
 mod server;
+mod surveying;
 mod tls;
 
 use std::time::{Duration, Instant};

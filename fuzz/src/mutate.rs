@@ -1,0 +1,58 @@
+//! Mutations without a guide: the same on every run, for the seconds that `cargo test` has.
+
+/// Draws (`SplitMix64`).
+#[derive(Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.word().to_le_bytes()[0]
+    }
+
+    /// One of so many, which are at least one.
+    fn below(&mut self, end: usize) -> usize {
+        let end = u64::try_from(end.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.word() % end).unwrap_or(0)
+    }
+
+    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len())]
+    }
+}
+
+/// A mutant of one of the inputs, with parts of others and `words` put in.
+pub fn mutant(inputs: &[Vec<u8>], words: &[&[u8]], random: &mut Random) -> Vec<u8> {
+    let mut mutant = random.one(inputs).clone();
+    for _ in 0..=random.below(5) {
+        let at = random.below(mutant.len() + 1);
+        let end = (at + 1 + random.below(8)).min(mutant.len());
+        match random.below(8) {
+            0 if at < mutant.len() => mutant[at] ^= 1 << random.below(8),
+            1 if at < mutant.len() => mutant[at] = random.byte(),
+            2 => mutant.insert(at, random.byte()),
+            3 => drop(mutant.drain(at..end)),
+            4 => drop(mutant.splice(at..at, random.one(words).iter().copied())),
+            5 => {
+                let word = *random.one(words);
+                let end = (at + word.len()).min(mutant.len());
+                drop(mutant.splice(at..end, word.iter().copied()));
+            }
+            6 => {
+                let other = random.one(inputs);
+                let from = random.below(other.len() + 1);
+                mutant.truncate(at);
+                mutant.extend_from_slice(&other[from..]);
+            }
+            _ => mutant.truncate(at),
+        }
+    }
+    mutant
+}
