@@ -21,6 +21,7 @@ pub mod switch;
 pub mod tap;
 
 mod binaries;
+mod foreign;
 mod interrupt;
 mod namespace;
 mod netlink;

@@ -8,19 +8,16 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aya::Ebpf;
-use aya::programs::{Xdp, XdpMode};
 use ipnet::IpNet;
 use mantle::wire::Mac;
 use nix::sched::CloneFlags;
 
+use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;
 use crate::netlink;
 
 const BRIDGE: &str = "switch";
-
-/// A program that does nothing.
-static PASSES: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/baseline.o");
 
 /// A switch of the lab.
 #[derive(Clone, Debug)]
@@ -145,14 +142,4 @@ impl Port {
     pub fn mac(&self) -> Mac {
         self.mac
     }
-}
-
-/// Attaches a program at XDP that lets everything pass, for as long as what this gives lives.
-fn pass_by_xdp(link: &str) -> Ebpf {
-    let mut ebpf = Ebpf::load(PASSES).unwrap_or_else(|error| panic!("cannot load a program: {error}"));
-    let program = ebpf.program_mut("empty_xdp").and_then(|program| program.try_into().ok());
-    let program: &mut Xdp = program.expect("the committed object has it");
-    let attached = program.load().and_then(|()| program.attach(link, XdpMode::Driver));
-    attached.unwrap_or_else(|error| panic!("cannot attach an XDP program to {link}: {error}"));
-    ebpf
 }
