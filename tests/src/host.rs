@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use aya::Ebpf;
 use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
@@ -18,6 +19,7 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::sethostname;
 
+use crate::foreign::pass_first_by_tc;
 use crate::namespace::Namespace;
 use crate::netlink;
 use crate::process::Process;
@@ -179,6 +181,13 @@ impl Host {
     pub fn addresses(&self, link: &str) -> Vec<IpNet> {
         let link = link.to_owned();
         self.run(move || netlink::addresses(&link))
+    }
+
+    /// Puts a program of somebody else's before all that a link has at TC ingress, until what this gives is dropped.
+    #[must_use = "it goes when this is dropped"]
+    pub fn put_before_tc(&self, link: &str) -> Ebpf {
+        let link = link.to_owned();
+        self.run(move || pass_first_by_tc(&link))
     }
 
     /// Sends a frame as it stands, as an intruder would: past the neighbour table and the routes.

@@ -22,9 +22,11 @@ pub mod tap;
 pub mod torment;
 
 mod binaries;
+mod foreign;
 mod interrupt;
 mod namespace;
 mod netlink;
+mod poll;
 
 pub use asker::{Asked, Asker};
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdVersion};

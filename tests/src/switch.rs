@@ -8,19 +8,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aya::Ebpf;
-use aya::programs::{Xdp, XdpMode};
 use ipnet::IpNet;
 use mantle::wire::Mac;
-use nix::sched::CloneFlags;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
+use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;
 use crate::netlink;
+use crate::poll::{Offload, poll_by_thread, set_offload};
 
 const BRIDGE: &str = "switch";
-
-/// A program that does nothing.
-static PASSES: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/baseline.o");
 
 /// A switch of the lab.
 #[derive(Clone, Debug)]
@@ -136,6 +135,24 @@ impl Port {
         self.switch.0.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
     }
 
+    /// Has this end polled by a kernel thread of its own, as a station with a processor of its own would do it, and lets the
+    /// host's end be polled too. Wants a program at XDP there.
+    pub(crate) fn poll_by_thread(&self) {
+        let name = self.name.clone();
+        // A switch has no sysfs of its own, which shows the links of the namespace it was mounted in.
+        let thread = self.switch.namespace().thread("sysfs", move || {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            let none: Option<&str> = None;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+            mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none)?;
+            set_offload(&name, Offload::Tso, false);
+            poll_by_thread(&name);
+            nix::Result::Ok(())
+        });
+        let done = thread.join().unwrap_or_else(|_| panic!("{} is not polled by a thread", self.name));
+        done.unwrap_or_else(|errno| panic!("cannot mount a sysfs for {}: {errno}", self.name));
+    }
+
     /// What the host calls its end.
     pub fn link(&self) -> &str {
         &self.link
@@ -145,14 +162,4 @@ impl Port {
     pub fn mac(&self) -> Mac {
         self.mac
     }
-}
-
-/// Attaches a program at XDP that lets everything pass, for as long as what this gives lives.
-fn pass_by_xdp(link: &str) -> Ebpf {
-    let mut ebpf = Ebpf::load(PASSES).unwrap_or_else(|error| panic!("cannot load a program: {error}"));
-    let program = ebpf.program_mut("empty_xdp").and_then(|program| program.try_into().ok());
-    let program: &mut Xdp = program.expect("the committed object has it");
-    let attached = program.load().and_then(|()| program.attach(link, XdpMode::Driver));
-    attached.unwrap_or_else(|error| panic!("cannot attach an XDP program to {link}: {error}"));
-    ebpf
 }

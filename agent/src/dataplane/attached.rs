@@ -12,7 +12,8 @@ pub struct Attached {
     pub mode: LinkMode,
     /// Whether TC has them by TCX, or else by filters of a clsact qdisc.
     pub tcx: bool,
-    /// Whether a program of somebody else's at generic XDP keeps what arrives from ours.
+    /// Whether a program of somebody else's keeps frames from ours: one at generic XDP what arrives; one that came before ours
+    /// at TC since what it lets pass, or takes, by itself.
     ///
     /// The kernel itself answers then, which the program lets out while the right lasts: after it the VIP is silent and no
     /// connection comes to pass. But what wants no answer still gets in until the address is off, and nothing is sent on to

@@ -78,6 +78,8 @@ pub struct Dataplane {
     without_xdp: BTreeSet<u32>,
     /// The links that were said to have another's generic XDP.
     blind: BTreeSet<u32>,
+    /// The links that were said to have programs of others before ours at TC.
+    behind: BTreeSet<u32>,
 }
 
 impl Dataplane {
@@ -173,6 +175,7 @@ impl Dataplane {
             events: Some(events),
             without_xdp: BTreeSet::new(),
             blind: BTreeSet::new(),
+            behind: BTreeSet::new(),
         })
     }
 
@@ -208,11 +211,57 @@ impl Dataplane {
         Ok(Attached { mode, tcx: self.tcx, blind })
     }
 
+    /// What has become of the programs on a link since they were attached, of which the kernel tells nobody. A link that has
+    /// lost one of them has it again; one that others came before is blind, and said so once.
+    ///
+    /// Not put in front again: the same program is at a hook but once, and others may insist on the place as well. The next
+    /// agent's goes first.
+    pub fn look_after(&mut self, link: &Link, known: Attached) -> Result<Attached, AttachError> {
+        let Some(name) = name_of(link.index) else { return Ok(known) };
+        let pins = self.pins.find_link(link.index);
+        let mut behind = false;
+        // What is where among filters aya does not tell.
+        for side in Side::BOTH.into_iter().filter(|_| self.tcx) {
+            match tc::others_before(side, link.index, &pins) {
+                Ok(Some(others)) => behind |= others > 0,
+                Ok(None) => {
+                    tracing::warn!(link = name, "somebody took the kernel program off TC {}", side.name());
+                    return self.attach(link);
+                }
+                Err(failure) if is_no_device(&failure) => return Ok(known),
+                Err(failure) => {
+                    behind = true;
+                    if self.behind.insert(link.index) {
+                        tracing::warn!(
+                            link = name,
+                            "what runs before the kernel program at TC {} is not known: {failure}",
+                            side.name()
+                        );
+                    }
+                }
+            }
+        }
+        if !behind {
+            self.behind.remove(&link.index);
+        } else if self.behind.insert(link.index) {
+            tracing::warn!(
+                link = name,
+                "programs of others came before the kernel program at TC, where they can pass what it fences: the \
+                 address's lifetime fences, until they are gone or the agent is restarted"
+            );
+        }
+        let veiled = known.mode == LinkMode::Tc && self.is_blind(link.index, &name);
+        Ok(Attached { blind: behind || veiled, ..known })
+    }
+
     /// Whether somebody else's program is at generic XDP. What it has copied (`skb_pp_cow_data`, which loses `mac_len`) the
     /// kernel shows to TC without its Ethernet header: for the program no frame that it knows.
     fn is_blind(&mut self, index: u32, name: &str) -> bool {
         match generic_xdp(index) {
-            Ok(None) => return false,
+            Ok(None) => {
+                self.blind.remove(&index);
+                return false;
+            }
             Ok(Some(program)) if self.blind.insert(index) => tracing::warn!(
                 link = name,
                 program,
@@ -248,6 +297,7 @@ impl Dataplane {
     pub fn detach(&mut self, index: u32) -> Result<(), PinError> {
         self.without_xdp.remove(&index);
         self.blind.remove(&index);
+        self.behind.remove(&index);
         detach(index, &self.pins.find_link(index))
     }
 
@@ -256,6 +306,7 @@ impl Dataplane {
     pub fn retain_links(&mut self, wanted: &[u32]) -> Result<(), PinError> {
         self.without_xdp.retain(|index| wanted.contains(index));
         self.blind.retain(|index| wanted.contains(index));
+        self.behind.retain(|index| wanted.contains(index));
         retain_links(&self.pins, wanted)
     }
 

@@ -119,6 +119,16 @@ pub(super) fn attach_tcx(
     Ok(pins.replace(name, |pin| attached.pin(pin).map(drop))?)
 }
 
+/// How many programs of others run before ours at a TCX hook; nothing if ours is not there.
+pub(super) fn others_before(side: Side, index: u32, pins: &LinkPins) -> Result<Option<usize>, TcFailure> {
+    if !pins.has(side.name()) {
+        return Ok(None);
+    }
+    let ours = FdLink::from(PinnedLink::from_pin(pins.path(side.name()))?).info()?.id();
+    let there = hook::links(index, side.hook_number()).map_err(TcFailure::Look)?;
+    Ok(there.iter().position(|link| *link == ours))
+}
+
 /// What became of a predecessor's link.
 enum Adopted {
     /// It has the new program.

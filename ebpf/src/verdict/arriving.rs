@@ -71,7 +71,7 @@ fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let Some(head) = frame.head::<{ sight::ARP }>() else {
         return Verdict::Pass;
     };
-    let is_request = sight::is_arp_request(head);
+    let is_reply = sight::is_arp_reply(head);
     let target = sight::arp_target(head);
     if let Some(claimed) = find(host, sight::arp_sender(head)) {
         arp_claim(frame, host, &claimed);
@@ -85,8 +85,11 @@ fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let owner = match standing(host, found.vip) {
         Standing::Owner => found.vip.own,
         Standing::Yielding => found.vip.peer,
-        // Replies still tell this node where the neighbours of its open connections are.
-        Standing::Forwarding if !is_request => return Verdict::Pass,
+        // A reply is never answered, and tells this node where its neighbours are: those of its open
+        // connections, and the successor whose VIP it may itself want to reach when the address is off.
+        Standing::Forwarding | Standing::Prepared | Standing::Fenced if is_reply => {
+            return Verdict::Pass;
+        }
         Standing::Forwarding | Standing::Prepared => {
             return found.drop(frame, host, Counter::DroppedArp, None);
         }
@@ -191,11 +194,11 @@ fn advertisement(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) ->
             }
             Verdict::Pass
         }
-        // The kernel's stack would only complain that somebody advertises its address.
-        Standing::Prepared | Standing::Yielding | Standing::Forwarding => {
-            found.drop(frame, host, Counter::DroppedNs, None)
-        }
-        Standing::Fenced => found.drop(frame, host, Counter::DroppedNs, Some(Kind::FenceIn)),
+        // Where the address is off, as behind a dead agent, this is how the node itself finds the successor's VIP; where
+        // it stands the kernel's stack complains in its log (`ndisc_recv_na`), no more: DAD is off for it.
+        Standing::Prepared | Standing::Fenced => Verdict::Pass,
+        // The address stands: there is nothing to learn.
+        Standing::Yielding | Standing::Forwarding => found.drop(frame, host, Counter::DroppedNs, None),
     }
 }
 

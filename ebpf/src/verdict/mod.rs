@@ -10,12 +10,14 @@
 //!
 //! A *claim* says at which MAC the VIP is: ARP with the VIP as sender, an advertisement of it, a solicitation from it.
 //!
-//! Three rules for what the table leaves open:
+//! Four rules for what the table leaves open:
 //! - What is not surely ours is passed on untouched: a frame with a VLAN tag (the VIP is on another link there), one for
 //!   another station's MAC, one that asks in a form we do not answer. The kernel's own stack judges it, and what that
 //!   answers meets the egress program.
 //! - When nothing may be answered, a doubtful form does not help the frame: what asks for the VIP where the address
 //!   stands in a good one is dropped.
+//! - Telling is not asking. An ARP reply or an advertisement about the VIP is dropped only where the node can learn nothing
+//!   from it: a node whose right is over may want to reach the VIP at its successor, when its own address is off.
 //! - A VIP is answered on its own link only. On other links, asking is passed on, since the link may be one that carries
 //!   the VIP's (a bridge's port, the device below a macvlan); the egress program there lets only claims of the
 //!   VIP's own MAC out, so that a second interface in the same network never answers (ARP flux).

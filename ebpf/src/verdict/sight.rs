@@ -48,10 +48,10 @@ pub(super) fn source<const N: usize>(head: &[u8; N]) -> Mac {
     Mac(get::<6, 6, N>(head))
 }
 
-/// Whether an ARP packet asks, whatever its header says of it.
+/// Whether an ARP packet answers, whatever its header says of it.
 #[inline(always)]
-pub(super) fn is_arp_request(head: &[u8; ARP]) -> bool {
-    get::<20, 2, _>(head) == [0, 1]
+pub(super) fn is_arp_reply(head: &[u8; ARP]) -> bool {
+    get::<20, 2, _>(head) == [0, 2]
 }
 
 /// SHA.

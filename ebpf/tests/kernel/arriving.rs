@@ -139,12 +139,11 @@ fn arp_replies_and_announcements_are_not_answered() {
     let reply = arp(OWN, ArpOperation::REPLY, (ASKER, HOST4), (OWN, VIP4));
     for (hook, row) in Hook::ARRIVING.into_iter().flat_map(|hook| ROWS.map(|row| (hook, row))) {
         stand(&mut lab, row);
-        let (verdict, counted) = match row.name {
-            "owner" | "yielding" | "forwarding" => (Verdict::Pass, [].as_slice()),
-            _ => (Verdict::Drop, [Counter::DroppedArp].as_slice()),
-        };
-        judged(&mut lab, hook, row.name, &reply, verdict, counted);
-        // The successor announces itself: no conflict, and no question.
+        judged(&mut lab, hook, row.name, &reply, Verdict::Pass, &[]);
+        // The successor announces itself: no conflict, and no question. As a reply it may be learned from.
+        let announcement = gratuitous(ArpOperation::REPLY, PEER, VIP4);
+        let counted = if row.name == "owner" { [Counter::Conflicts].as_slice() } else { &[] };
+        judged(&mut lab, hook, row.name, &announcement, Verdict::Pass, counted);
         let announcement = gratuitous(ArpOperation::REQUEST, PEER, VIP4);
         let (verdict, counted) = match row.name {
             "owner" => (Verdict::Pass, [Counter::Conflicts].as_slice()),
@@ -475,11 +474,34 @@ fn another_mac_that_claims_the_vip_is_a_conflict() {
         ] {
             judged(&mut lab, hook, "no claim", &frame, Verdict::Pass, &[]);
         }
-        for row in [PREPARED, YIELDING, FORWARDING, FENCED] {
+        for row in [YIELDING, FORWARDING] {
             stand(&mut lab, row);
             let claim = advertisement(PEER, VIP6);
             judged(&mut lab, hook, row.name, &claim, Verdict::Drop, &[Counter::DroppedNs]);
         }
+    }
+}
+
+#[test]
+fn a_node_without_the_right_learns_where_the_successor_is() {
+    let Some(mut lab) = Lab::new() else { return };
+    let header =
+        etherparse::icmpv6::NeighborAdvertisementHeader { router: false, solicited: true, r#override: true };
+    let kind = Icmpv6Type::NeighborAdvertisement(header);
+    let answer = ndp(kind, (PEER, VIP6), (OWN, HOST6), VIP6, &target_option(PEER));
+    for (hook, row) in
+        Hook::ARRIVING.into_iter().flat_map(|hook| [FENCED, FOREIGN, PREPARED].map(|row| (hook, row)))
+    {
+        stand(&mut lab, row);
+        for frame in [
+            arp(OWN, ArpOperation::REPLY, (PEER, VIP4), (OWN, HOST4)),
+            gratuitous(ArpOperation::REPLY, PEER, VIP4),
+            answer.clone(),
+            advertisement(PEER, VIP6),
+        ] {
+            judged(&mut lab, hook, row.name, &frame, Verdict::Pass, &[]);
+        }
+        assert!(lab.events().is_empty(), "{}", row.name);
     }
 }
 

@@ -8,10 +8,11 @@ use mantle::protocol::Instant;
 use mantle_tests::Asker;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::PUBLIC_LINK;
+use mantle_tests::probe::answerer_seen_from;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 use mantle_tests::tap::FrameKind;
 
-use crate::witness::{PATIENCE, last_frame, wait_stands_by, watch_for};
+use crate::witness::{PATIENCE, has_address, last_frame, wait_stands_by, watch_for};
 
 const BOTH: [IpAddr; 2] = [VIP, VIP6];
 
@@ -194,6 +195,36 @@ fn a_killed_agent_leaves_a_silent_machine_at_native_xdp() {
 #[test]
 fn a_killed_agent_leaves_a_silent_machine_at_generic_xdp() {
     killed("fence-killed-generic", Mode::XdpGeneric);
+}
+
+/// Behind a dead agent the kernel program goes on dropping what asks for the VIPs, but the machine is a client like any other:
+/// it finds the successor as soon as its own addresses have gone, by their lifetime.
+fn finds_the_successor(name: &str, mode: Mode) {
+    let mut play = play(name, mode);
+    play.stage.nodes[0].agent.kill9();
+    let killed = now();
+    play.wait_taken_over(killed);
+    let host = &play.stage.nodes[0].host;
+    for vip in BOTH {
+        wait_for(format_args!("{vip} to be gone from a"), SOON, || {
+            (!has_address(&play.stage, 0, vip)).then_some(())
+        });
+        wait_for(format_args!("b to be found from a by {vip}"), SOON, || {
+            (answerer_seen_from(host, vip).as_deref() == Some("b")).then_some(())
+        });
+    }
+    play.assert_silent_after(killed + RIGHT);
+    play.stage.end();
+}
+
+#[test]
+fn a_machine_whose_agent_died_finds_the_successor_at_tc() {
+    finds_the_successor("fence-finds-tc", Mode::Tc);
+}
+
+#[test]
+fn a_machine_whose_agent_died_finds_the_successor_at_native_xdp() {
+    finds_the_successor("fence-finds-xdp", Mode::XdpNative);
 }
 
 /// The test of the tests above: without the kernel program the same owner goes on answering past its right, until the

@@ -7,6 +7,7 @@ mod counted;
 mod crash;
 mod etcd_trouble;
 mod fence;
+mod foreign;
 mod garbage;
 mod guardian;
 mod hedged;

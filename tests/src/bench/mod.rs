@@ -4,10 +4,12 @@
 //! found everything in order while it was measured: a fast move that lets two nodes answer is no move.
 
 mod cold_start;
+mod cost;
 mod crash;
 mod crash_with_leader;
 mod etcd_writes;
 mod figures;
+mod flood;
 mod idle;
 mod killed_agent;
 mod machine;
@@ -48,7 +50,7 @@ const fn bench(name: &'static str, measure: fn(usize) -> Vec<Series>) -> Bench {
     Bench { name, measure, is_long: false }
 }
 
-const BENCHES: [Bench; 16] = [
+const BENCHES: [Bench; 18] = [
     bench("planned-stop", planned_stop::measure),
     bench("crash", crash::by_default),
     bench("crash-fast", crash::fast),
@@ -64,6 +66,8 @@ const BENCHES: [Bench; 16] = [
     bench("takeover-of-1024", takeover_of_many::of_1024),
     bench("idle", idle::measure),
     bench("etcd-writes", etcd_writes::measure),
+    bench("cost", cost::measure),
+    bench("flood", flood::measure),
     Bench { name: "no-false-alarm", measure: no_false_alarm::measure, is_long: true },
 ];
 

@@ -139,6 +139,19 @@ impl Fence {
         }
     }
 
+    /// Looks after the kernel program on a link that it was attached to; says whether that fences otherwise now.
+    pub(super) fn look_after(&mut self, link: &Link) -> bool {
+        let Self::Kernel(kernel) = self else { return false };
+        let Some(Some(known)) = kernel.links.get(&link.index).copied() else { return false };
+        let found = kernel.dataplane.look_after(link, known);
+        if let Err(error) = &found {
+            tracing::error!("{error}");
+        }
+        let found = found.ok();
+        kernel.links.insert(link.index, found);
+        found != Some(known)
+    }
+
     /// Gives up all links but these.
     pub(super) fn retain(&mut self, wanted: &BTreeSet<u32>) {
         match self {

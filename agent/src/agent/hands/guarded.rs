@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Hands;
 use super::place::Place;
+use super::{Hands, LOOK_EVERY, NEVER};
 use crate::announce::{Announcer, Frames};
 use crate::link::forwards_ipv6;
 use crate::protocol::Instant;
@@ -57,6 +57,24 @@ impl Hands {
         }
     }
 
+    /// Looks every so often whether the kernel program still sees what comes and goes: the kernel tells nobody of programs
+    /// that others put before it.
+    pub(super) fn look_after_links(&mut self, now: Instant) {
+        if now < self.look_at {
+            return;
+        }
+        let guarded: Vec<u32> = self.guarded.values().map(|guarded| guarded.index).collect();
+        self.look_at = if self.fence.is_loaded() && !guarded.is_empty() { now + LOOK_EVERY } else { NEVER };
+        for index in guarded {
+            if let Some(link) = self.links.inventory().link(index).cloned()
+                && self.fence.look_after(&link)
+            {
+                let told = self.fence.mode(index);
+                tracing::info!(link = link.name, mode = ?told, whole = self.fence.is_whole(index), "the fence has changed");
+            }
+        }
+    }
+
     fn attach(
         &mut self,
         link: &Arc<str>,
@@ -69,6 +87,7 @@ impl Hands {
         self.announcements.attach(link, announcer, frames);
         self.guarded.insert(Arc::clone(link), guarded);
         self.refresh = true;
+        self.look_at = self.look_at.min(now + LOOK_EVERY);
         for ip in vips {
             let worn = self.places.get(ip).is_some_and(Place::is_worn);
             if worn && let Err(error) = self.announcements.start(*ip, now) {

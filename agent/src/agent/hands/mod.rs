@@ -49,6 +49,9 @@ const NEVER: Instant = Instant::from_boot(Duration::MAX);
 /// How often the kernel program's counters are read while it has any.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
+/// How often is looked whether programs of others came before the kernel program.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The hands and what they hold.
 pub(super) struct Hands {
     links: Links,
@@ -67,6 +70,7 @@ pub(super) struct Hands {
     lifeline: Lifeline,
     refresh: bool,
     count_at: Instant,
+    look_at: Instant,
     news: UnboundedSender<News>,
     counters: Arc<Counters>,
     told: Option<Facts>,
@@ -113,6 +117,7 @@ impl Hands {
             lifeline: Lifeline::covering(tools.right),
             refresh: false,
             count_at: Instant::ZERO,
+            look_at: NEVER,
             news: tools.news,
             counters: tools.counters,
             told: None,
@@ -141,10 +146,11 @@ impl Hands {
         loop {
             let now = clock::now();
             self.guard_links(now);
+            self.look_after_links(now);
             self.tell_facts(now);
             self.settle(now);
             self.tell_counts(now);
-            let next = self.announce().min(self.next_retry(now)).min(self.count_at);
+            let next = self.announce().min(self.next_retry(now)).min(self.count_at).min(self.look_at);
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {

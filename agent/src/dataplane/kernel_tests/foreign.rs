@@ -6,6 +6,7 @@ use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 
+use super::super::tc::Side;
 use super::super::{Attached, Counter, Dataplane, LinkMode, State};
 use super::ground::{Lab, NAME, VIP4, VIP6, await_attached, in_lab, link};
 use super::past::Past;
@@ -34,8 +35,8 @@ impl Foreign {
         Self { _programs: ebpf }
     }
 
-    /// Ends the matter with that action, at TC in front of all others that are there in the same way.
-    fn tc(link: &str, hook: TcAttachType, tcx: bool, action: i32) -> Self {
+    /// Ends the matter with that action, at TC: by TCX in that place, or by a filter in front of all others.
+    fn tc(link: &str, hook: TcAttachType, tcx: Option<LinkOrder>, action: i32) -> Self {
         // `w0 = TC_ACT_UNSPEC; exit`
         const UNSPEC: [u8; 9] = [0xb4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95];
         let mut object = EMPTY.to_vec();
@@ -46,10 +47,9 @@ impl Foreign {
         let mut ebpf = EbpfLoader::new().load(&object).unwrap();
         let program: &mut SchedClassifier = ebpf.program_mut("empty_tc").unwrap().try_into().unwrap();
         program.load().unwrap();
-        let options = if tcx {
-            TcAttachOptions::TcxOrder(LinkOrder::first())
-        } else {
-            TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() })
+        let options = match tcx {
+            Some(order) => TcAttachOptions::TcxOrder(order),
+            None => TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() }),
         };
         program.attach_with_options(link, hook, options).unwrap();
         Self { _programs: ebpf }
@@ -85,7 +85,10 @@ fn what_came_before_the_program_comes_after_it_again_when_the_next_agent_starts(
             let mut dataplane = start(&lab);
             lab.own(&mut dataplane);
             lab.assert_answered();
-            let theirs: Vec<_> = hooks.iter().map(|hook| Foreign::tc("one", *hook, tcx, action)).collect();
+            let theirs: Vec<_> = hooks
+                .iter()
+                .map(|hook| Foreign::tc("one", *hook, tcx.then(LinkOrder::first), action))
+                .collect();
             lab.assert_silent();
             // Again by the same agent: what it has stays.
             dataplane.attach(&lab.link).unwrap();
@@ -106,12 +109,59 @@ fn what_came_before_the_program_comes_after_it_again_when_the_next_agent_starts(
 }
 
 #[test]
+fn what_comes_before_the_program_later_on_is_seen_and_so_is_its_end() {
+    in_lab(async |lab| {
+        let whole = Attached { mode: LinkMode::Tc, tcx: true, blind: false };
+        let blind = Attached { blind: true, ..whole };
+        let (mut dataplane, attached) = lab.start(Mode::Tc);
+        assert_eq!(attached, whole);
+        let theirs: [fn(&Lab) -> Foreign; 3] = [
+            |_| Foreign::tc("one", TcAttachType::Ingress, Some(LinkOrder::first()), ACCEPT),
+            |_| Foreign::tc("one", TcAttachType::Egress, Some(LinkOrder::first()), ACCEPT),
+            |lab| Foreign::xdp(lab.link.index, XdpMode::Skb),
+        ];
+        let mut known = whole;
+        for theirs in theirs {
+            let theirs = theirs(&lab);
+            for _ in 0..2 {
+                known = dataplane.look_after(&lab.link, known).unwrap();
+                assert_eq!(known, blind);
+            }
+            drop(theirs);
+            known = dataplane.look_after(&lab.link, known).unwrap();
+            assert_eq!(known, whole);
+        }
+        // What comes after ours sees what ours lets through, and native XDP has an owner who means it.
+        let after = Foreign::tc("one", TcAttachType::Ingress, Some(LinkOrder::last()), ACCEPT);
+        let native = Foreign::xdp(lab.link.index, XdpMode::Driver);
+        assert_eq!(dataplane.look_after(&lab.link, known).unwrap(), whole);
+        drop((after, native));
+    });
+}
+
+#[test]
+fn what_somebody_took_off_is_put_back() {
+    in_lab(async |mut lab| {
+        let (mut dataplane, attached) = lab.start(Mode::Tc);
+        lab.own(&mut dataplane);
+        for side in Side::BOTH {
+            // With the last that holds it a link ends.
+            dataplane.pins.find_link(lab.link.index).unpin(side.name()).unwrap();
+        }
+        await_attached("one", [0, 0]).await;
+        lab.assert_silent();
+        assert_eq!(dataplane.look_after(&lab.link, attached).unwrap(), attached);
+        lab.assert_answered();
+    });
+}
+
+#[test]
 fn each_side_fences_when_the_other_is_passed_by() {
     in_lab(async |mut lab| {
         put_addresses(&lab).await;
         for hook in HOOKS {
             let dataplane = lab.start_owning();
-            let theirs = Foreign::tc("one", hook, true, ACCEPT);
+            let theirs = Foreign::tc("one", hook, Some(LinkOrder::first()), ACCEPT);
             // By the kernel itself where the program is not shown the question.
             lab.assert_answered();
             dataplane.right().revoke();
