@@ -79,8 +79,9 @@ fn killed(name: &str, mode: &str) {
             |vip, kind| frames.iter().any(|frame| (frame.claim.vip, frame.claim.kind) == (vip, kind));
         (answers(VIP, FrameKind::ArpReply) && answers(VIP6, FrameKind::NeighbourAdvert)).then_some(())
     });
-    // Until a's kernel knows the asker's MAC: what waits for that is sent when it comes, whatever has become of the address.
-    watch_for(Duration::from_secs(1));
+    // Until a's kernel knows the asker's MAC: an answer that waits for that leaves when it comes, up to seconds later and
+    // whatever has become of the address.
+    watch_for(PATIENCE);
     stage.nodes[0].agent.kill9_alone();
     let killed = now();
     assert_released(&stage, killed);
