@@ -76,8 +76,11 @@ pub fn guard(
 
 async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardError> {
     tracing::warn!(agent = %gone.agent, "the agent is gone without a word: another has {grace:?} to go on");
-    let etcd = Etcd::new(etcd_settings(config)?);
-    etcd.prepare();
+    let etcd = etcd_settings(config).map(Etcd::new);
+    // Ready by the time it is needed.
+    if let Ok(etcd) = &etcd {
+        etcd.prepare();
+    }
     sleep((gone.at + grace).since(clock::now())).await;
     let Some(lock) = runtime_dir::inherit(&config.runtime_dir, gone.agent)? else {
         tracing::info!("another agent goes on");
@@ -86,7 +89,8 @@ async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardEr
     let machine = runtime_dir::machine(&config.runtime_dir)?;
     let fenced = fence(config)?;
     let until = clock::now() + config.timing.silence.min(LONGEST_TRY);
-    let released = release(&etcd, config, &machine, &fenced.standing, until).await;
+    // What can't be released is silent all the same.
+    let released = release(&etcd?, config, &machine, &fenced.standing, until).await;
     if let Ok(vips) = released {
         tracing::warn!(vips, "no other agent came: every VIP is silent here, and released");
     } else {

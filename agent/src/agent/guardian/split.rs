@@ -140,3 +140,15 @@ impl Loss {
         self.pid
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_more_than_one_thread_is_not_split() {
+        // The test harness itself waits in another.
+        let refused = split().unwrap_err();
+        assert!(matches!(refused, SplitError::Threads(threads) if threads > 1), "{refused}");
+    }
+}
