@@ -218,8 +218,8 @@ impl Node {
             Key::Node(name) => {
                 self.sessions_changed = true;
                 match entry {
-                    Some(Entry { created, value: Value::Session(session), .. }) => {
-                        self.peers.heard(now, name, *created, session);
+                    Some(entry @ Entry { value: Value::Session(session), .. }) => {
+                        self.peers.heard(now, name, entry, session);
                     }
                     Some(Entry { created, .. }) => self.peers.unreadable(now, name, *created),
                     None => {}

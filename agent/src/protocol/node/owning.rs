@@ -62,7 +62,7 @@ impl Node {
                         self.wake_at(at);
                     } else if self
                         .own
-                        .acknowledged_for(2 * self.settings.timing.renew, self.silent_since(&holder, ip))
+                        .acknowledged_for(2 * self.settings.timing.renew, self.unrenewed_since(&holder, ip))
                     {
                         silent.entry(holder.node).or_default().push(ip);
                     }
@@ -98,7 +98,7 @@ impl Node {
                 Free::From(vip.since)
             }
             Held::By(holder) => {
-                let at = self.silent_since(holder, ip) + timing.silence_for(self.bound_of(holder)) + turn;
+                let at = self.unrenewed_since(holder, ip) + timing.silence_for(self.bound_of(holder)) + turn;
                 if self.session_of(holder).is_some() {
                     Free::BehindSession(holder.clone(), at)
                 } else {
@@ -113,6 +113,14 @@ impl Node {
     fn silent_since(&self, holder: &Holder, ip: IpAddr) -> Instant {
         let heard = self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at);
         heard.max(self.vips[&ip].since)
+    }
+
+    /// Since when a holder has not renewed, however long nothing was heard of anybody: while its session is still as its last
+    /// renewal left it, which a takeover compares, that renewal counts. A session that is gone or overwritten may have been
+    /// renewed unheard before.
+    fn unrenewed_since(&self, holder: &Holder, ip: IpAddr) -> Instant {
+        let renewed = self.session_of(holder).and_then(|entry| self.peers.renewed(holder, entry.modified));
+        renewed.map_or_else(|| self.silent_since(holder, ip), |at| at.max(self.vips[&ip].since))
     }
 
     fn bound_of(&self, holder: &Holder) -> Duration {
@@ -150,7 +158,7 @@ impl Node {
                 && vip.ready
             {
                 let half = self.settings.timing.silence_for(self.bound_of(holder)) / 2;
-                let at = self.silent_since(holder, *ip) + half;
+                let at = self.unrenewed_since(holder, *ip) + half;
                 suspect_at = Some(suspect_at.map_or(at, |earlier: Instant| earlier.min(at)));
             }
         }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::protocol::{Holder, Instant, NodeName, Revision, Session, Timing};
+use crate::protocol::{Entry, Holder, Instant, NodeName, Revision, Session, Timing};
 
 /// What was last heard of one session, by name and create revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Heard {
+    /// When it was last heard of, or listening began anew.
     at: Instant,
+    /// When its last renewal was taken in, and the mod revision of that.
+    renewed: (Instant, Revision),
     bound: Duration,
     renew: Duration,
     /// When clearing it away may be tried again.
@@ -23,15 +26,17 @@ pub(super) struct Peers {
 
 impl Peers {
     /// A session was written: its node was alive when it did.
-    pub(super) fn heard(&mut self, now: Instant, name: &NodeName, created: Revision, session: &Session) {
-        let heard = Heard { at: now, bound: session.bound, renew: session.renew, clear_at: Instant::ZERO };
-        self.heard.insert((name.clone(), created), heard);
+    pub(super) fn heard(&mut self, now: Instant, name: &NodeName, entry: &Entry, session: &Session) {
+        let renewed = (now, entry.modified);
+        let (bound, renew) = (session.bound, session.renew);
+        let heard = Heard { at: now, renewed, bound, renew, clear_at: Instant::ZERO };
+        self.heard.insert((name.clone(), entry.created), heard);
     }
 
     /// A session's key holds something unreadable: its node may be alive, and nobody knows for how long.
     pub(super) fn unreadable(&mut self, now: Instant, name: &NodeName, created: Revision) {
         let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_RIGHT / 10);
-        let heard = Heard { at: now, bound, renew, clear_at: Instant::ZERO };
+        let heard = Heard { at: now, renewed: (now, 0), bound, renew, clear_at: Instant::ZERO };
         self.heard.entry((name.clone(), created)).or_insert(heard);
     }
 
@@ -51,6 +56,13 @@ impl Peers {
     pub(super) fn last_heard(&self, holder: &Holder) -> Option<(Instant, Duration)> {
         let heard = self.heard.get(&(holder.node.clone(), holder.session))?;
         Some((heard.at, heard.bound))
+    }
+
+    /// When a holder's last renewal was taken in, if it is the one with this mod revision: no other was carried out since,
+    /// whatever was heard meanwhile.
+    pub(super) fn renewed(&self, holder: &Holder, modified: Revision) -> Option<Instant> {
+        let heard = self.heard.get(&(holder.node.clone(), holder.session))?;
+        Some(heard.renewed).filter(|(_, renewal)| *renewal == modified).map(|(at, _)| at)
     }
 
     /// Until when a session counts as alive: two renewals of a standby were missed then.

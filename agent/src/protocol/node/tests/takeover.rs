@@ -127,3 +127,49 @@ fn a_further_try_of_a_renewal_moves_the_right_on_and_never_back() {
     assert_eq!(acknowledged(None, sent + ms(30)), right);
     assert_eq!(acknowledged(Some(session), sent + ms(30)), right + ms(30), "from when it was sent (I3)");
 }
+
+#[test]
+fn listening_anew_does_not_make_a_dead_owner_wait_for_anew() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    let last = world.now;
+    world.hosts[a].runs = false;
+    world.pass(ms(700));
+    // Its watch was at a member that died with the owner.
+    world.relist(b);
+    while world.owner(ip(1)) != Some(b) {
+        world.pass(ms(1));
+        assert!(
+            world.now.since(last) < ms(1_400),
+            "it waits for what its last renewal cannot allow any more"
+        );
+    }
+}
+
+/// A standby that was deaf for a while listens anew, and finds the owner's session as `write` has left it. The owner, which
+/// went on renewing unheard, knows nothing of that.
+fn deaf_while(write: &Write) {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    world.hosts[b].watch = false;
+    world.pass(ms(1_200));
+    world.hosts[a].etcd = false;
+    world.hosts[a].watch = false;
+    world.force(write);
+    world.hosts[b].watch = true;
+    world.relist(b);
+    let right = world.hosts[a].node.right();
+    assert!(right > world.now + ms(500));
+    // The world looks for two owners at every step.
+    world.pass(ms(5_000));
+}
+
+#[test]
+fn a_session_that_vanished_unheard_may_have_been_renewed_before() {
+    deaf_while(&Write::Delete(node("a")));
+}
+
+#[test]
+fn a_session_overwritten_unheard_may_have_been_renewed_before() {
+    deaf_while(&Write::Put(node("a"), Value::Garbage));
+}
