@@ -29,7 +29,7 @@ use run::{INTERVAL, NAMES, Run};
 use story::Story;
 
 /// An answer that is only late, with no probe lost, is a scheduler's doing, but not if it is later than this.
-const LATE: Duration = Duration::from_millis(200);
+const LATE: Duration = Duration::from_millis(500);
 /// A shorter time without a write, or a probe, is a busy machine's.
 const STALLED: Duration = Duration::from_millis(150);
 
@@ -95,7 +95,7 @@ fn judge(run: &Run, plan: &Plan) {
     let timings = plan.timings();
     let window = run.from..to;
     let (stalls, gaps) = run.stage.client.look(|probes| {
-        let stalls = probes.iter().next().map(|of| of.stalls(STALLED)).unwrap_or_default();
+        let stalls = probes.iter().next().map(|of| of.stalls(2 * INTERVAL)).unwrap_or_default();
         let evidence =
             Evidence { suffered: &run.suffered, outages: &outages, stalls: &stalls, timings: &timings };
         let explain = |of: &crate::probe::VipProbes| {
@@ -107,6 +107,7 @@ fn judge(run: &Run, plan: &Plan) {
         let gaps: Vec<_> = probes.iter().flat_map(explain).collect();
         (stalls, gaps)
     });
+    let stalls: Vec<Gap> = stalls.into_iter().filter(|stall| stall.length() >= STALLED).collect();
     let story =
         Story { start: run.from, suffered: &run.suffered, outages: &outages, stalls: &stalls, gaps: &gaps };
     print!("{}{}", story.told(), story.table());
