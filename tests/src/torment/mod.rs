@@ -15,7 +15,7 @@ mod pulse;
 mod run;
 mod story;
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -78,12 +78,17 @@ pub fn torment(seed: u64, span: Duration) {
     }
 
     let mut run = Run::set("torment", &plan);
-    for (number, episode) in plan.episodes.iter().enumerate() {
+    let mut perform = |(number, episode)| {
         let began = now().since(run.from).as_secs_f64();
         println!("{began:>9.3} s episode {}", number + 1);
-        run.perform(episode);
-    }
+        // Nothing is done with the run after a panic but to look at what it has seen.
+        catch_unwind(AssertUnwindSafe(|| run.perform(episode)))
+    };
+    let performed = plan.episodes.iter().enumerate().try_for_each(&mut perform);
     judge(&run, &plan);
+    if let Err(panic) = performed {
+        resume_unwind(panic);
+    }
 }
 
 /// Judges the wire and explains every gap.
