@@ -81,11 +81,12 @@ impl Links {
             Holding::Nobody => Plan::Make(Change::Add(lifetime)),
             Holding::Us => Plan::Make(Change::Refresh(lifetime)),
             Holding::Somebody { prefix } => {
-                Plan::Settled(Err(PutError::NotOurs { ip, link: self.view.link_name(index), prefix }))
+                let error = PutError::NotOurs { ip, link: self.view.link_name(index), prefix };
+                Plan::Settled(Err(Missed::Refused(error)))
             }
         };
         let plans = vips.iter().map(plan).collect();
-        self.carry_out(vips, plans, |view, index, ip, refusal| {
+        let results = self.carry_out(vips, plans, |view, index, ip, refusal| {
             let link = view.link_name(index);
             Err(match refusal {
                 // Somebody was faster than our look; or it is an IPv6 address that the kernel hasn't come round to
@@ -93,14 +94,45 @@ impl Links {
                 Refusal::Kernel { errno: Errno::EEXIST, .. } => {
                     let listed = machine_links().map(|inventory| inventory.holding(index, ip));
                     let prefix = match listed {
+                        Ok(Holding::Us) => return Err(Missed::OurOwn),
                         Ok(Holding::Somebody { prefix }) => prefix,
                         _ => host_prefix(ip),
                     };
-                    PutError::NotOurs { ip, link, prefix }
+                    Missed::Refused(PutError::NotOurs { ip, link, prefix })
                 }
-                refusal => PutError::refused(ip, link, refusal),
+                refusal => Missed::Refused(PutError::refused(ip, link, refusal)),
             })
-        })
+        });
+        self.refresh_missed(vips, results, lifetime)
+    }
+
+    /// Refreshes what was to be added and turned out to be ours already.
+    ///
+    /// An address that had just expired when it was put anew is told of as gone after that, and, where it is IPv6, as back
+    /// only when the kernel comes round to it: in between the last word on it is wrong.
+    fn refresh_missed(
+        &mut self,
+        vips: &[(u32, IpAddr)],
+        results: Vec<Result<(), Missed>>,
+        lifetime: Lifetime,
+    ) -> Vec<Result<(), PutError>> {
+        let is_missed = |result: &Result<(), Missed>| matches!(result, Err(Missed::OurOwn));
+        let missed = vips.iter().zip(&results).filter(|(_, result)| is_missed(result)).map(|(vip, _)| *vip);
+        let missed: Vec<_> = missed.collect();
+        let mut refreshed = Vec::new();
+        if !missed.is_empty() {
+            let plans = missed.iter().map(|_| Plan::Make(Change::Refresh(lifetime))).collect();
+            refreshed = self.carry_out(&missed, plans, |view, index, ip, refusal| {
+                Err(PutError::refused(ip, view.link_name(index), refusal))
+            });
+        }
+        let mut refreshed = refreshed.into_iter();
+        let settle = |result| match result {
+            Ok(()) => Ok(()),
+            Err(Missed::Refused(error)) => Err(error),
+            Err(Missed::OurOwn) => refreshed.next().expect("each that was missed has a result"),
+        };
+        results.into_iter().map(settle).collect()
     }
 
     /// Takes a VIP off a link; one that isn't there is taken off already.
@@ -186,6 +218,13 @@ impl Links {
         };
         vips.iter().zip(plans).map(settle).collect()
     }
+}
+
+/// Why a VIP was not put on its link.
+enum Missed {
+    /// It stands there, put by us, whatever the last word on it was.
+    OurOwn,
+    Refused(PutError),
 }
 
 /// What to do about one VIP.
@@ -308,6 +347,26 @@ mod tests {
                 links.view.inventory.apply(Fact::AddressGone(index, address), &mut VecDeque::new());
                 links.remove(index, vip).unwrap();
                 assert!(ground.address(index, vip).await.is_none(), "{vip} is still there");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_ours_is_put_anew_though_the_last_word_was_that_it_is_gone() {
+        in_namespace(async |ground| {
+            let index = ground.pair("v0", "v1").await;
+            let mut links = Links::open().unwrap();
+            let vips = ["10.9.0.9", "fd09::9", "fd09::10"].map(|ip| (index, ip.parse().unwrap()));
+            for result in links.put_all(&vips, Lifetime::LONGEST) {
+                result.unwrap();
+            }
+            while timeout(Duration::from_millis(50), links.next()).await.is_ok() {}
+            for (_, ip) in &vips[..2] {
+                let address = Address { ip: *ip, prefix: host_prefix(*ip), peer: None, ours: true };
+                links.view.inventory.apply(Fact::AddressGone(index, address), &mut VecDeque::new());
+            }
+            for result in links.put_all(&vips, Lifetime::LONGEST) {
+                result.unwrap();
             }
         });
     }

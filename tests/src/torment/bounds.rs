@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mantle::protocol::Timing;
 
-/// What a busy machine adds to any of these times: threads wait for a processor, commits for each other, and the lab learns
-/// of it late. Measured beside other work on the same two cores; it hides no term of the protocol's.
+/// What real processes add to any of these times: commits, netlink, the first packets to a new MAC. What waiting for a
+/// processor adds is measured: [`Sum::busy`].
 const MARGIN: Duration = Duration::from_millis(150);
 
 /// What a try at an endpoint that keeps silent costs before the next one is asked.
@@ -33,6 +33,12 @@ impl Bounds {
     /// starved or cut off from etcd. Dark is what the standbys wait beyond that.
     pub(super) fn unable_to_renew(&self) -> Sum {
         self.unreachable().minus("D", self.owner.right)
+    }
+
+    /// The owner runs for moments only. What it sends in them keeps the others waiting, and what is answered may come too late
+    /// to give it a right: the VIP may be dark for as long as that goes on.
+    pub(super) fn starved(&self, lasts: Duration) -> Sum {
+        Sum::of("starved", lasts).and(&self.unable_to_renew())
     }
 
     /// Nobody reaches the owner any more, and nobody hears of it: without power.
@@ -108,6 +114,12 @@ impl Sum {
     fn minus(mut self, name: &'static str, term: Duration) -> Self {
         self.terms.push((false, name, term));
         self
+    }
+
+    /// On a machine where a thread was kept waiting for so long, each of those who act one after the other may have been:
+    /// etcd, the agent's core, and its hands.
+    pub(super) fn busy(self, kept_waiting: Duration) -> Self {
+        if kept_waiting.is_zero() { self } else { self.plus("busy", 3 * kept_waiting) }
     }
 
     /// The terms of both.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mantle::protocol::{Instant, Timing};
 
+use super::STALLED;
 use super::bounds::{Bounds, Sum};
 use super::fault::{Fault, NodeFault};
 use super::run::{NAMES, On, Suffered};
@@ -15,12 +16,15 @@ use crate::probe::Gap;
 /// processor.
 const EARLY: Duration = Duration::from_millis(50);
 
+/// How long before and after a gap a busy machine may have had a part in it.
+const AROUND: Duration = Duration::from_secs(1);
+
 /// What there is to explain gaps by.
 pub(super) struct Evidence<'a> {
     pub(super) suffered: &'a [Suffered],
     /// When etcd took no write from anybody.
     pub(super) outages: &'a [Gap],
-    /// When the client's own thread stood still.
+    /// When the client's own thread was kept waiting, however shortly.
     pub(super) stalls: &'a [Gap],
     /// Each node's.
     pub(super) timings: &'a [Timing],
@@ -57,12 +61,20 @@ pub(super) struct Explained {
     pub(super) gap: Gap,
     /// All of them together; none if nothing could have caused it.
     pub(super) reasons: Vec<Reason>,
+    /// How long the client's own thread was kept waiting around then: as long as anybody else's may have been.
+    pub(super) kept_waiting: Duration,
 }
 
 impl Explained {
     /// How long the gap may be.
     pub(super) fn bound(&self) -> Sum {
-        self.reasons.iter().fold(Sum::default(), |sum, reason| sum.and(&reason.bound))
+        match &self.reasons[..] {
+            [] => Sum::default(),
+            [first, others @ ..] => others
+                .iter()
+                .fold(first.bound.clone(), |sum, reason| sum.and(&reason.bound))
+                .busy(self.kept_waiting),
+        }
     }
 
     /// Whether there is a cause, and the gap is within its bound.
@@ -75,7 +87,13 @@ impl Evidence<'_> {
     /// Explains the gaps of one VIP, whose records changed like that.
     pub(super) fn explain(&self, vip: IpAddr, gaps: &[Gap], changes: &[Change]) -> Vec<Explained> {
         let causes = self.causes(changes);
-        gaps.iter().map(|gap| explain(vip, *gap, &causes)).collect()
+        gaps.iter().map(|gap| explain(vip, *gap, &causes, self.kept_waiting(gap))).collect()
+    }
+
+    /// The longest time that the client's thread was kept waiting around a gap.
+    fn kept_waiting(&self, gap: &Gap) -> Duration {
+        let around = |stall: &&Gap| stall.from <= gap.to + AROUND && gap.from - AROUND <= stall.to;
+        self.stalls.iter().filter(around).map(Gap::length).max().unwrap_or_default()
     }
 
     fn causes(&self, changes: &[Change]) -> Vec<Cause> {
@@ -91,7 +109,8 @@ impl Evidence<'_> {
                 beside: bounds.waited_for(outage.length()),
             }
         });
-        let stalls = self.stalls.iter().map(|stall| {
+        let long = self.stalls.iter().filter(|stall| stall.length() >= STALLED);
+        let stalls = long.map(|stall| {
             let bounds = self.bounds(owner_at(changes, stall.from), stall);
             Cause {
                 kind: "machine stalled",
@@ -115,22 +134,16 @@ impl Evidence<'_> {
                 // Named when it could no longer act on it, it never answered.
                 let answers_on = held.from <= *from;
                 let bound = match what {
-                    NodeFault::Killed
-                    | NodeFault::Frozen
-                    | NodeFault::Starved { .. }
-                    | NodeFault::CutFromEtcd
-                        if answers_on =>
-                    {
+                    NodeFault::Starved { .. } => bounds.starved(span.length()),
+                    NodeFault::Killed | NodeFault::Frozen | NodeFault::CutFromEtcd if answers_on => {
                         bounds.unable_to_renew()
                     }
                     NodeFault::Stopped | NodeFault::CutFromSwitch | NodeFault::Flapping { .. } => {
                         bounds.released()
                     }
-                    NodeFault::Killed
-                    | NodeFault::Frozen
-                    | NodeFault::Starved { .. }
-                    | NodeFault::CutFromEtcd
-                    | NodeFault::Crashed => bounds.unreachable(),
+                    NodeFault::Killed | NodeFault::Frozen | NodeFault::CutFromEtcd | NodeFault::Crashed => {
+                        bounds.unreachable()
+                    }
                 };
                 let until = held.to.min(*until) + bounds.back().total();
                 let told = format!("{} {what}", NAMES[*node]);
@@ -179,7 +192,7 @@ impl Evidence<'_> {
     }
 }
 
-fn explain(vip: IpAddr, gap: Gap, causes: &[Cause]) -> Explained {
+fn explain(vip: IpAddr, gap: Gap, causes: &[Cause], kept_waiting: Duration) -> Explained {
     let touching: Vec<&Cause> =
         causes.iter().filter(|cause| cause.from <= gap.to && gap.from <= cause.until).collect();
     let begins = |cause: &&&Cause| cause.alone.total() > Duration::ZERO && cause.from <= gap.from + EARLY;
@@ -188,8 +201,11 @@ fn explain(vip: IpAddr, gap: Gap, causes: &[Cause]) -> Explained {
         told: cause.told.clone(),
         bound: bound.clone(),
     };
-    let of = |reasons| Explained { vip, gap, reasons };
-    let fits = |cause: &&&Cause| gap.to <= cause.until && gap.length() <= cause.alone.total();
+    let of = |reasons| Explained { vip, gap, reasons, kept_waiting };
+    let fits = |cause: &&&Cause| {
+        gap.to <= cause.until + 3 * kept_waiting
+            && gap.length() <= cause.alone.clone().busy(kept_waiting).total()
+    };
     if let Some(cause) = touching.iter().filter(begins).find(fits) {
         return of(vec![reason(cause, &cause.alone)]);
     }
@@ -264,6 +280,17 @@ mod tests {
         let frozen = [frozen(0, 1000, 6000)];
         assert_eq!(explained(&frozen, &[], gap(1900, 2300), "a@0 b@2290"), (true, vec!["a frozen".into()]));
         assert!(!explained(&frozen, &[], gap(1900, 2800), "a@0 b@2790").0, "S + rank + margin − D = 550 ms");
+    }
+
+    #[test]
+    fn a_busy_machine_adds_what_the_client_was_kept_waiting_for() {
+        let (frozen, timings) = ([frozen(0, 1000, 6000)], [Timing::DEFAULT; 3]);
+        let records = changes("a@0 b@2490");
+        let with = |stalls: &[Gap]| {
+            let evidence = Evidence { suffered: &frozen, outages: &[], stalls, timings: &timings };
+            evidence.explain(VIP, &[gap(1900, 2500)], &records).remove(0).is_explained()
+        };
+        assert!(!with(&[]) && with(&[gap(2000, 2020)]));
     }
 
     #[test]

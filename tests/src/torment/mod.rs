@@ -15,7 +15,7 @@ mod pulse;
 mod run;
 mod story;
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +29,7 @@ use run::{INTERVAL, NAMES, Run};
 use story::Story;
 
 /// An answer that is only late, with no probe lost, is a scheduler's doing, but not if it is later than this.
-const LATE: Duration = Duration::from_millis(200);
+const LATE: Duration = Duration::from_millis(500);
 /// A shorter time without a write, or a probe, is a busy machine's.
 const STALLED: Duration = Duration::from_millis(150);
 
@@ -78,12 +78,17 @@ pub fn torment(seed: u64, span: Duration) {
     }
 
     let mut run = Run::set("torment", &plan);
-    for (number, episode) in plan.episodes.iter().enumerate() {
+    let mut perform = |(number, episode)| {
         let began = now().since(run.from).as_secs_f64();
         println!("{began:>9.3} s episode {}", number + 1);
-        run.perform(episode);
-    }
+        // Nothing is done with the run after a panic but to look at what it has seen.
+        catch_unwind(AssertUnwindSafe(|| run.perform(episode)))
+    };
+    let performed = plan.episodes.iter().enumerate().try_for_each(&mut perform);
     judge(&run, &plan);
+    if let Err(panic) = performed {
+        resume_unwind(panic);
+    }
 }
 
 /// Judges the wire and explains every gap.
@@ -95,7 +100,7 @@ fn judge(run: &Run, plan: &Plan) {
     let timings = plan.timings();
     let window = run.from..to;
     let (stalls, gaps) = run.stage.client.look(|probes| {
-        let stalls = probes.iter().next().map(|of| of.stalls(STALLED)).unwrap_or_default();
+        let stalls = probes.iter().next().map(|of| of.stalls(2 * INTERVAL)).unwrap_or_default();
         let evidence =
             Evidence { suffered: &run.suffered, outages: &outages, stalls: &stalls, timings: &timings };
         let explain = |of: &crate::probe::VipProbes| {
@@ -107,6 +112,7 @@ fn judge(run: &Run, plan: &Plan) {
         let gaps: Vec<_> = probes.iter().flat_map(explain).collect();
         (stalls, gaps)
     });
+    let stalls: Vec<Gap> = stalls.into_iter().filter(|stall| stall.length() >= STALLED).collect();
     let story =
         Story { start: run.from, suffered: &run.suffered, outages: &outages, stalls: &stalls, gaps: &gaps };
     print!("{}{}", story.told(), story.table());

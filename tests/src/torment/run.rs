@@ -8,6 +8,7 @@ use mantle::protocol::Instant;
 use super::fault::{Fault, MemberFault, NodeFault, Turn, Which, Whom};
 use super::plan::{Episode, MEMBERS, NODES, Plan};
 use super::pulse::Pulse;
+use crate::asker::Asker;
 use crate::clock::{now, sleep_until, wait_for};
 use crate::etcd::EtcdOptions;
 use crate::lab::{PRIVATE_LINK, PUBLIC_LINK};
@@ -26,6 +27,9 @@ const VIPS: [IpAddr; 4] = [
 
 /// How often each VIP is probed.
 pub(super) const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How long an asker pauses after a round.
+const ASKING: Duration = Duration::from_millis(25);
 
 /// Within this time after the last fault of an episode every VIP has an owner and every node a session, or the run fails:
 /// an agent's start, etcd's election at its worst, the longest wait of a standby, all on a busy machine.
@@ -60,12 +64,14 @@ pub(super) enum On {
 
 /// The lab while it is tormented.
 pub(super) struct Run {
-    pub(super) stage: Stage,
     pub(super) pulse: Pulse,
+    /// One for each node, sure that the VIPs are there: whoever answers when it must not is heard.
+    _askers: Vec<Asker>,
     /// Each node's config: their timings differ.
     configs: Vec<String>,
     /// In the order in which they began.
     pub(super) suffered: Vec<Suffered>,
+    pub(super) stage: Stage,
     /// When every node stood by for the first time: what was before is not counted.
     pub(super) from: Instant,
 }
@@ -92,7 +98,9 @@ impl Run {
             let host = stage.lab.host(name);
             stage.add_host(host, config);
         }
-        let mut run = Self { stage, pulse, configs, suffered: Vec::new(), from: now() };
+        let macs = stage.nodes.iter().map(|node| node.host.port(PUBLIC_LINK).mac());
+        let askers = macs.map(|mac| stage.lab.asker_every(ASKING, &VIPS, mac)).collect();
+        let mut run = Self { stage, pulse, _askers: askers, configs, suffered: Vec::new(), from: now() };
         run.wait_settled(run.from);
         run.from = now();
         run

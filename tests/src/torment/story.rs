@@ -81,7 +81,7 @@ fn whom(on: On) -> String {
 }
 
 fn tell(explained: &Explained) -> String {
-    let Explained { vip, gap, reasons } = explained;
+    let Explained { vip, gap, reasons, .. } = explained;
     let length = gap.length().as_millis();
     if reasons.is_empty() {
         return format!("✗ {vip} dark for {length} ms, and nothing explains it");
