@@ -34,7 +34,7 @@ pub fn mutant(inputs: &[Vec<u8>], words: &[&[u8]], random: &mut Random) -> Vec<u
     for _ in 0..=random.below(5) {
         let at = random.below(mutant.len() + 1);
         let end = (at + 1 + random.below(8)).min(mutant.len());
-        match random.below(8) {
+        match random.below(10) {
             0 if at < mutant.len() => mutant[at] ^= 1 << random.below(8),
             1 if at < mutant.len() => mutant[at] = random.byte(),
             2 => mutant.insert(at, random.byte()),
@@ -51,8 +51,30 @@ pub fn mutant(inputs: &[Vec<u8>], words: &[&[u8]], random: &mut Random) -> Vec<u
                 mutant.truncate(at);
                 mutant.extend_from_slice(&other[from..]);
             }
-            _ => mutant.truncate(at),
+            7 => mutant.truncate(at),
+            _ => another_number(&mut mutant, at, random),
         }
     }
     mutant
+}
+
+/// Makes another one of the first number from there on: near it, far from it, or at the end of what a type holds.
+fn another_number(mutant: &mut Vec<u8>, at: usize, random: &mut Random) {
+    let Some(start) = (at..mutant.len()).find(|place| mutant[*place].is_ascii_digit()) else { return };
+    let end = (start..mutant.len()).find(|place| !mutant[*place].is_ascii_digit()).unwrap_or(mutant.len());
+    let number = mutant[start..end]
+        .iter()
+        .fold(0_u128, |number, digit| number.wrapping_mul(10).wrapping_add(u128::from(digit - b'0')));
+    let others = [
+        0,
+        number / 2,
+        number.wrapping_sub(1),
+        number.wrapping_add(1),
+        number.wrapping_mul(2),
+        i64::MAX.unsigned_abs().into(),
+        u64::MAX.into(),
+        u128::from(u64::MAX) + 1,
+    ];
+    let other = random.one(&others).to_string();
+    drop(mutant.splice(start..end, other.into_bytes()));
 }

@@ -80,7 +80,7 @@ impl World {
     /// Time passes; the node is woken whenever it wants to be.
     pub(super) fn wait(&mut self, millis: u16) {
         let end = self.now + Duration::from_millis(millis.into());
-        for _ in 0..100 {
+        for _ in 0..40 {
             let due = self.node.deadline();
             if due >= end {
                 break;
