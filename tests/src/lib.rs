@@ -25,6 +25,7 @@ mod foreign;
 mod interrupt;
 mod namespace;
 mod netlink;
+mod poll;
 
 pub use asker::{Asked, Asker};
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdVersion};

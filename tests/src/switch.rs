@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aya::Ebpf;
 use ipnet::IpNet;
 use mantle::wire::Mac;
-use nix::sched::CloneFlags;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;
 use crate::netlink;
+use crate::poll::{Offload, poll_by_thread, set_offload};
 
 const BRIDGE: &str = "switch";
 
@@ -131,6 +133,30 @@ impl Port {
         let name = self.name.clone();
         let program = self.switch.namespace().run(move || pass_by_xdp(&name));
         self.switch.0.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
+    }
+
+    /// Runs a closure where this end is, with its name.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce(&str) -> T + Send + 'static) -> T {
+        let name = self.name.clone();
+        self.switch.namespace().run(move || job(&name))
+    }
+
+    /// Has this end polled by a kernel thread of its own, as a station with a processor of its own would do it, and lets the
+    /// host's end be polled too. Wants a program at XDP there.
+    pub(crate) fn poll_by_thread(&self) {
+        let name = self.name.clone();
+        // A switch has no sysfs of its own, which shows the links of the namespace it was mounted in.
+        let thread = self.switch.namespace().thread("sysfs", move || {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            let none: Option<&str> = None;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+            mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none)?;
+            set_offload(&name, Offload::Tso, false);
+            poll_by_thread(&name);
+            nix::Result::Ok(())
+        });
+        let done = thread.join().unwrap_or_else(|_| panic!("{} is not polled by a thread", self.name));
+        done.unwrap_or_else(|errno| panic!("cannot mount a sysfs for {}: {errno}", self.name));
     }
 
     /// What the host calls its end.

@@ -64,3 +64,33 @@ pub(super) const WRITES_FOR_ONE: Figure =
 /// What they write for many: the same.
 pub(super) const WRITES_FOR_MANY: Figure =
     figure("etcd_writes_many", "etcd writes: owner + 2 standbys, 256 VIPs", "per s", WRITES_PER_SECOND);
+
+/// What the programs cost per frame, over an empty program.
+pub(super) const COSTS: [Figure; 7] = [
+    figure("cost_other", "program: neither IP nor ARP", "ns", 5.0),
+    figure("cost_other_ipv4", "program: IPv4 of another address", "ns", 12.0),
+    figure("cost_other_ipv6", "program: IPv6 of another address", "ns", 12.0),
+    figure("cost_vip_ipv4", "program: IPv4 to or from the VIP", "ns", 90.0),
+    figure("cost_vip_ipv6", "program: IPv6 to or from the VIP", "ns", 90.0),
+    figure("cost_arp", "program: ARP request answered", "ns", 130.0),
+    figure("cost_ns", "program: solicitation answered", "ns", 350.0),
+];
+
+/// What the same cost with as many VIPs as there can be.
+pub(super) const COSTS_OF_MANY: [Figure; 7] = [
+    figure("cost_many_other", "4096 VIPs: neither IP nor ARP", "x", 1.2),
+    figure("cost_many_other_ipv4", "4096 VIPs: IPv4 of another address", "x", 1.2),
+    figure("cost_many_other_ipv6", "4096 VIPs: IPv6 of another address", "x", 1.2),
+    figure("cost_many_vip_ipv4", "4096 VIPs: IPv4 to or from the VIP", "x", 1.2),
+    figure("cost_many_vip_ipv6", "4096 VIPs: IPv6 to or from the VIP", "x", 1.2),
+    figure("cost_many_arp", "4096 VIPs: ARP request answered", "x", 1.2),
+    figure("cost_many_ns", "4096 VIPs: solicitation answered", "x", 1.2),
+];
+
+/// What an answer to a flood of ARP costs the owner at TC: a share of what the kernel's own responder takes.
+pub(super) const FLOOD_TC: Figure =
+    figure("flood_tc", "ARP flood: owner's time per answer, TC over kernel", "x", 1.0 / 1.5);
+
+/// The same at native XDP.
+pub(super) const FLOOD_XDP: Figure =
+    figure("flood_xdp", "ARP flood: owner's time per answer, native XDP over kernel", "x", 1.0 / 3.0);

@@ -4,9 +4,11 @@
 //! found everything in order while it was measured: a fast move that lets two nodes answer is no move.
 
 mod cold_start;
+mod cost;
 mod crash;
 mod etcd_writes;
 mod figures;
+mod flood;
 mod idle;
 mod machine;
 mod options;
@@ -37,7 +39,7 @@ struct Bench {
     measure: fn(usize) -> Vec<Series>,
 }
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 11] = [
     Bench { name: "planned-stop", measure: planned_stop::measure },
     Bench { name: "crash", measure: crash::measure },
     Bench { name: "silence", measure: silence::measure },
@@ -47,6 +49,8 @@ const BENCHES: [Bench; 9] = [
     Bench { name: "planned-stop-of-many", measure: planned_stop_of_many::measure },
     Bench { name: "idle", measure: idle::measure },
     Bench { name: "etcd-writes", measure: etcd_writes::measure },
+    Bench { name: "cost", measure: cost::measure },
+    Bench { name: "flood", measure: flood::measure },
 ];
 
 /// The exit code of a command line that makes no sense.
