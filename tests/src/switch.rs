@@ -135,6 +135,12 @@ impl Port {
         self.switch.0.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
     }
 
+    /// Runs a closure where this end is, with its name.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce(&str) -> T + Send + 'static) -> T {
+        let name = self.name.clone();
+        self.switch.namespace().run(move || job(&name))
+    }
+
     /// Has this end polled by a kernel thread of its own, as a station with a processor of its own would do it, and lets the
     /// host's end be polled too. Wants a program at XDP there.
     pub(crate) fn poll_by_thread(&self) {

@@ -1,12 +1,15 @@
 //! What the kernel program counts, as an agent shows it: over every move of a VIP, and over the agent's own end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread::sleep;
+use std::time::Duration;
 
-use mantle::wire::{Arp, Mac};
+use etherparse::{Icmpv6Type, PacketBuilder};
+use mantle::wire::{Arp, Mac, solicited_node};
 use mantle_tests::Host;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::PUBLIC_LINK;
-use mantle_tests::stage::{SOON, Setting, Stage, VIP};
+use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 use serde_json::Value;
 
 use crate::seen::metric;
@@ -86,5 +89,64 @@ fn what_the_kernel_program_counts_is_shown_and_never_goes_backwards() {
         let answered = status.pointer("/vips/0/kernel/answered/arp").and_then(Value::as_u64);
         answered.is_some_and(|answered| answered >= ROUND)
     });
+    stage.end();
+}
+
+/// Asks for the IPv6 VIP, as who knows nothing or, from nowhere, as who is about to take it.
+fn solicit(host: &Host, from: IpAddr) {
+    let (IpAddr::V6(from), IpAddr::V6(vip)) = (from, VIP6) else { unreachable!("both are IPv6") };
+    let mac = Mac([2, 0, 0, 0, 0xa5, 0x4e]);
+    let group = solicited_node(vip);
+    let option = if from.is_unspecified() { Vec::new() } else { [&[1, 1][..], &mac.0].concat() };
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(mac.0, Mac::of_group(group).0)
+        .ipv6(from.octets(), group.octets(), 255)
+        .icmpv6(Icmpv6Type::NeighborSolicitation)
+        .write(&mut frame, &[&vip.octets()[..], &option].concat())
+        .unwrap();
+    for _ in 0..ROUND {
+        host.send_frame(PUBLIC_LINK, &frame);
+    }
+}
+
+#[test]
+fn solicitations_conflicts_and_what_the_fence_keeps_in_are_counted() {
+    // The address's lifetime is 2 s with this: time in which the right is over and it stands.
+    let settings = "timing: {renew: 200ms, right: 1100ms, silence: 1400ms}";
+    let stage = Stage::set("counted-more", &Setting { vips: vec![VIP6], settings, ..Setting::default() });
+    let asker = stage.lab.host("asker");
+    let mut own = asker.addresses(PUBLIC_LINK).into_iter().map(|net| net.addr());
+    let own = own.find(|ip| matches!(ip, IpAddr::V6(ip) if !ip.is_unicast_link_local())).unwrap();
+
+    let status = stage.wait_status(0, "an owner", |status| status["vips"][0]["stance"] == "owner");
+    let (answered, conflicts) = (count(&status, "/answered/ns"), count(&status, "/conflicts"));
+    solicit(&asker, own);
+    let status = stage
+        .wait_status(0, "every answer counted", |status| count(status, "/answered/ns") >= answered + ROUND);
+    assert_eq!(count(&status, "/conflicts"), conflicts, "who asks claims nothing");
+    solicit(&asker, Ipv6Addr::UNSPECIFIED.into());
+    stage.wait_status(0, "every conflict counted", |status| count(status, "/conflicts") >= conflicts + ROUND);
+    stage.nodes[0].agent.wait_for_log("another machine claims the VIP: defending it", SOON);
+
+    // Somebody on the owner goes on speaking from the VIP, to whom he knows.
+    let to = SocketAddr::new(own, 9);
+    let speaking = stage.nodes[0].host.on_thread(move || {
+        let socket = UdpSocket::bind((VIP6, 0)).unwrap();
+        let end = now() + Duration::from_secs(3);
+        while now() < end {
+            // Without the address the kernel refuses.
+            let _ = socket.send_to(b"still here", to);
+            sleep(Duration::from_millis(5));
+        }
+    });
+    assert_eq!(count(&status, "/dropped/out"), 0);
+    stage.nodes[0].agent.freeze();
+    let frozen = now();
+    stage.wait_owner(1, frozen);
+    speaking.join().unwrap();
+    stage.nodes[0].agent.thaw();
+    wait_stands_by(&stage, 0, "b");
+    stage.wait_status(0, "what was kept in", |status| count(status, "/dropped/out") > 0);
+    stage.nodes[0].agent.wait_for_log("what leaves for the VIP is dropped", SOON);
     stage.end();
 }

@@ -38,7 +38,7 @@ use super::channel::{News, Order};
 use crate::announce::Announcements;
 use crate::clock;
 use crate::config::Mode;
-use crate::dataplane::{self, DataplaneEvent, RightCell};
+use crate::dataplane::{self, DataplaneEvent, Kind, RightCell};
 use crate::link::{LinkEvent, Links, OpenError};
 use crate::observe::Counters;
 use crate::protocol::{Event, Instant, Revision, Stance};
@@ -208,11 +208,13 @@ impl Hands {
         }
     }
 
-    /// Takes in what the kernel program saw; a conflict is answered by announcing the VIP anew.
+    /// Takes in what the kernel program saw. A conflict is answered by announcing the VIP anew, while it is worn; the fence is
+    /// told of in any case, as by then the VIP has mostly been given up.
     fn hear(&mut self, event: &DataplaneEvent, now: Instant) {
-        let worn = self.places.get(&event.vip).is_some_and(Place::is_worn);
-        if worn
-            && self.defence.is_due(event, now)
+        if event.kind == Kind::Conflict && !self.places.get(&event.vip).is_some_and(Place::is_worn) {
+            return;
+        }
+        if self.defence.is_due(event, now)
             && let Err(error) = self.announcements.start(event.vip, now)
         {
             tracing::error!("{error}");

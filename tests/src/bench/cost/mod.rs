@@ -10,7 +10,9 @@ use super::figures::{COSTS, COSTS_OF_MANY, Figure};
 use super::series::Series;
 
 /// A kind of frame, and whether it is answered.
-const KINDS: [(fn() -> Vec<u8>, bool); 7] = [
+type Kind = (fn() -> Vec<u8>, bool);
+
+const KINDS: [Kind; 7] = [
     (frames::other, false),
     (frames::other_v4, false),
     (frames::other_v6, false),
