@@ -311,6 +311,3 @@ impl Node {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

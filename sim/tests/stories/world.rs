@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::{Effect, Event, Happening, Node, Purpose, Request, Settings};
-use super::store::Store;
-use crate::protocol::{Answer, Change, Instant, Stance, Timing, Write};
+use mantle_sim::Store;
+use mantle_sim::protocol::node::{Effect, Event, Happening, Node, Purpose, Request, Settings};
+use mantle_sim::protocol::{Answer, Change, Instant, Stance, Timing, Write};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
 pub(super) struct Host {

@@ -1,12 +1,11 @@
 //! What a node does, told as stories against a store that behaves as etcd promises to.
 
-mod store;
 mod world;
 
 use std::net::IpAddr;
 
-use super::{Effect, Event, Happening, How, Purpose, Standing};
-use crate::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
+use mantle_sim::protocol::node::{Effect, Event, Happening, How, Purpose, Standing};
+use mantle_sim::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
 use world::{World, ip, ms, settings};
 
 /// Two nodes, one VIP; the first is owner.
@@ -335,6 +334,24 @@ fn a_deaf_standby_that_suspects_is_refused_and_listens_anew() {
     world.pass(ms(4_000));
     assert_eq!(world.owner(ip(1)), Some(a));
     assert!(world.hosts[b].committed.contains(&Purpose::TakeOver), "it took its own deafness for silence");
+}
+
+#[test]
+fn a_standby_takes_nothing_from_a_session_whose_start_it_missed() {
+    let (mut world, a, b) = two();
+    world.hosts[b].watch = false;
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(100));
+    assert_eq!(world.owner(ip(1)), Some(a), "under a new session");
+    let entry = world.store.keys[&vip(1)].clone();
+    let change = Change { key: vip(1), revision: entry.modified, entry: Some(entry) };
+    world.give(b, Event::Changed(vec![change]));
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(
+        world.hosts[b].committed.contains(&Purpose::Claim),
+        "it took what it missed for what is not there"
+    );
 }
 
 #[test]
