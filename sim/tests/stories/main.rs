@@ -355,6 +355,20 @@ fn a_standby_takes_nothing_from_a_session_whose_start_it_missed() {
 }
 
 #[test]
+fn a_deaf_standby_does_not_count_its_deafness_as_the_silence_of_a_session_deleted_by_hand() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    world.hosts[a].watch = false;
+    world.hosts[b].watch = false;
+    world.hosts[b].lists = false;
+    world.pass(ms(1_290));
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(a), "under a new session");
+    assert!(world.hosts[b].committed.contains(&Purpose::TakeOver), "it took its own deafness for silence");
+}
+
+#[test]
 fn a_vip_whose_link_fails_is_released_and_taken_up_elsewhere() {
     let (mut world, a, b) = two();
     world.ready(a, [].into());

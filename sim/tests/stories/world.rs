@@ -22,6 +22,8 @@ pub(super) struct Host {
     pub(super) etcd: bool,
     /// Whether it hears the watch.
     pub(super) watch: bool,
+    /// Whether it is given a list when it asks for one.
+    pub(super) lists: bool,
     /// Whether it runs.
     pub(super) runs: bool,
     /// Whether its kernel confirms orders.
@@ -76,6 +78,7 @@ impl World {
             ended: false,
             etcd: true,
             watch: true,
+            lists: true,
             runs: true,
             confirms: true,
         });
@@ -141,6 +144,7 @@ impl World {
                 }
             }
             Effect::Right(..) => {}
+            Effect::Relist if !self.hosts[at].lists => {}
             Effect::Relist => {
                 let (revision, list) = (self.store.revision, self.store.list());
                 self.inbox.push_back((at, Event::Listed(revision, list)));
