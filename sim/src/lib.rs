@@ -1,8 +1,11 @@
-//! The simulator: many nodes and VIPs around one etcd, on one virtual clock, with everything that can go wrong drawn from
-//! a seed, and the invariants judged after every step.
+//! The protocol put to the proof, twice. The protocol is the product's own; what stands around it here is what the
+//! product's rooms promise it.
 //!
-//! The protocol is the product's own; what stands around it here is what the product's rooms promise it. The same seed
-//! gives the same world: a failing one replays alone and tells its story.
+//! The simulator: many nodes and VIPs around one etcd, on one virtual clock, with everything that can go wrong drawn from
+//! a seed, and the invariants judged after every step. The same seed gives the same world: a failing one replays alone
+//! and tells its story.
+//!
+//! The [model]: few nodes and VIPs, and within bounds everything that can happen, in every order.
 
 #[path = "../../agent/src/protocol/mod.rs"]
 pub mod protocol;
@@ -14,6 +17,7 @@ mod fault;
 mod host;
 mod invariants;
 mod kernel;
+pub mod model;
 mod mutant;
 mod plan;
 mod random;

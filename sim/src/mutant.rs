@@ -2,13 +2,12 @@
 //!
 //! None of them is a switch in the product. Each changes what the protocol is told, what it asks for, or what carries it.
 //!
-//! One rule can be broken without harm, and is not among them: to honour an older session's answers as the present one's
-//! moves no right, since a right counts from before the sending and never moves back, and a session's first renewal is
-//! sent after every renewal of the one before.
+//! To honour an older session's *renewal* would do no harm, and is no mutant: a right counts from before the sending and
+//! never moves back, and a session is started after every renewal of the one before was sent.
 
-use crate::protocol::node::{Purpose, Request};
+use crate::protocol::node::{Purpose, Request, Standing};
 use crate::protocol::timing::least_silence;
-use crate::protocol::{Compare, Event, Instant, Key, Stance, Write};
+use crate::protocol::{Compare, Event, Instant, Key, Record, Revision, Stance, Value, Write};
 use std::time::Duration;
 
 /// A rule that is broken.
@@ -34,6 +33,8 @@ pub enum Mutant {
     MarkedWhenArmed,
     /// A VIP is said to be off as soon as that is ordered (I4).
     OffBeforeConfirmed,
+    /// What an older session asked for and was given counts as the present one's (I6).
+    OldAnswersHonoured,
     /// News count as new though they are old (I6).
     StaleNewsHonoured,
     /// A VIP that fails holds up the hands, and with them every other (I8).
@@ -82,8 +83,14 @@ impl Mutant {
     }
 
     /// What a node is told.
-    pub fn tells(self, event: Event, now: Instant) -> Event {
+    pub fn tells(self, event: Event, now: Instant, standing: Standing) -> Event {
         match (self, event) {
+            (Self::OldAnswersHonoured, Event::Answered { mut request, sent, answer }) => {
+                if let Standing::Live(session) = standing {
+                    pass_off(&mut request, session);
+                }
+                Event::Answered { request, sent, answer }
+            }
             (Self::RightFromTheAnswer, Event::Answered { request, answer, .. }) => {
                 Event::Answered { request, sent: now, answer }
             }
@@ -95,6 +102,16 @@ impl Mutant {
             }
             (Self::ConfirmationsLost, Event::Stood(_, Stance::Off)) => Event::Tick,
             (_, event) => event,
+        }
+    }
+}
+
+/// Makes a request look as if it had been asked under this session.
+fn pass_off(request: &mut Request, session: Revision) {
+    request.session = Some(session);
+    for write in &mut request.txn.writes {
+        if let Write::Put(_, Value::Record(Record { owner: Some(holder) })) = write {
+            holder.session = session;
         }
     }
 }

@@ -208,7 +208,7 @@ impl World {
         let mutant = self.mutant;
         let Some(agent) = &mut self.hosts[at].agent else { return };
         let event = match mutant {
-            Some(mutant) => mutant.tells(event, now),
+            Some(mutant) => mutant.tells(event, now, agent.node.standing()),
             None => event,
         };
         let shows = matches!(event, Event::Listed(..) | Event::Changed(_) | Event::Answered { .. });

@@ -10,7 +10,7 @@ use std::thread;
 use mantle_sim::{Broken, Counts, Mutant, Outcome};
 
 /// How many worlds are run when nobody asks for more.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 10_000;
 
 /// In how many worlds a broken rule must have shown itself.
 const BROKEN_SEEDS: u64 = 3_000;
