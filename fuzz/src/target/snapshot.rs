@@ -21,6 +21,7 @@ pub(super) fn snapshot() -> Snapshot {
             machine: "m".into(),
             agent_version: "0",
             started_at: NOW,
+            lateness: Duration::ZERO,
         },
         etcd: Etcd {
             connected: true,

@@ -312,6 +312,3 @@ impl Node {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -274,8 +274,12 @@ impl Node {
             }
         }
         match (request.purpose, answer) {
-            // The owner was not silent: the watch is.
-            (Purpose::TakeOver, Answer::Refused { .. }) => self.effects.push(Effect::Relist),
+            // The other was not silent: the watch is. What it kept from this node is no silence of anybody, also where
+            // the session is gone by now: its owner may have renewed it until just before.
+            (Purpose::TakeOver | Purpose::Clear, Answer::Refused { .. }) => {
+                self.peers.wait_anew(now);
+                self.effects.push(Effect::Relist);
+            }
             (Purpose::Clear, Answer::Done(_)) => {
                 if let Some(Key::Node(name)) = request.txn.compares.first().map(Compare::key) {
                     self.tell(Happening::Cleared(name.clone()));

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::protocol::{Answer, Change, Compare, Entry, Key, Revision, Txn, Value, Write};
 
+/// The store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Store {
-    pub(super) revision: Revision,
-    pub(super) keys: BTreeMap<Key, Entry>,
+pub struct Store {
+    /// The revision of the last write.
+    pub revision: Revision,
+    /// The keys that are there.
+    pub keys: BTreeMap<Key, Entry>,
 }
 
 impl Store {
     /// Carries out a transaction; what changed is what a watch will show.
-    pub(super) fn commit(&mut self, txn: &Txn) -> (Answer, Vec<Change>) {
+    pub fn commit(&mut self, txn: &Txn) -> (Answer, Vec<Change>) {
         let holds = |compare: &Compare| match compare {
             Compare::Created(key, revision) => {
                 self.keys.get(key).map_or(0, |entry| entry.created) == *revision
@@ -31,16 +34,18 @@ impl Store {
     }
 
     /// Writes by a hand that compares nothing.
-    pub(super) fn force(&mut self, write: &Write) -> Vec<Change> {
+    pub fn force(&mut self, write: &Write) -> Vec<Change> {
         self.revision += 1;
         vec![self.write(write)]
     }
 
-    pub(super) fn list(&self) -> Vec<Change> {
+    /// All keys, as a list at the store's revision.
+    pub fn list(&self) -> Vec<Change> {
         self.keys.keys().map(|key| self.read(key)).collect()
     }
 
-    pub(super) fn value(&self, key: &Key) -> Option<&Value> {
+    /// What a key holds.
+    pub fn value(&self, key: &Key) -> Option<&Value> {
         self.keys.get(key).map(|entry| &entry.value)
     }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::{Effect, Event, Happening, Node, Purpose, Request, Settings};
-use super::store::Store;
-use crate::protocol::{Answer, Change, Instant, Stance, Timing, Write};
+use mantle_sim::Store;
+use mantle_sim::protocol::node::{Effect, Event, Happening, Node, Purpose, Request, Settings};
+use mantle_sim::protocol::{Answer, Change, Instant, Stance, Timing, Write};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub(super) struct Host {
     pub(super) etcd: bool,
     /// Whether it hears the watch.
     pub(super) watch: bool,
+    /// Whether it is given a list when it asks for one.
+    pub(super) lists: bool,
     /// Whether it runs.
     pub(super) runs: bool,
     /// Whether its kernel confirms orders.
@@ -78,6 +80,7 @@ impl World {
             ended: false,
             etcd: true,
             watch: true,
+            lists: true,
             runs: true,
             confirms: true,
         });
@@ -143,6 +146,7 @@ impl World {
                 }
             }
             Effect::Right(..) => {}
+            Effect::Relist if !self.hosts[at].lists => {}
             Effect::Relist => {
                 let (revision, list) = (self.store.revision, self.store.list());
                 self.inbox.push_back((at, Event::Listed(revision, list)));

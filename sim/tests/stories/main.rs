@@ -1,13 +1,14 @@
 //! What a node does, told as stories against a store that behaves as etcd promises to.
 
-mod store;
 mod takeover;
 mod world;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Effect, Event, Happening, How, Purpose, Standing};
-use crate::protocol::{Change, Entry, Key, Record, Stance, Value, Write};
+use mantle_sim::Mutant;
+use mantle_sim::protocol::node::{Effect, Event, Happening, How, Node, Purpose, Request, Standing};
+use mantle_sim::protocol::{Answer, Change, Entry, Instant, Key, Record, Stance, Value, Write};
 use world::{World, ip, ms, settings};
 
 /// Two nodes, one VIP; the first is owner.
@@ -336,6 +337,85 @@ fn a_deaf_standby_that_suspects_is_refused_and_listens_anew() {
     world.pass(ms(4_000));
     assert_eq!(world.owner(ip(1)), Some(a));
     assert!(world.hosts[b].committed.contains(&Purpose::TakeOver), "it took its own deafness for silence");
+}
+
+#[test]
+fn a_standby_takes_nothing_from_a_session_whose_start_it_missed() {
+    let (mut world, a, b) = two();
+    world.hosts[b].watch = false;
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(100));
+    assert_eq!(world.owner(ip(1)), Some(a), "under a new session");
+    let entry = world.store.keys[&vip(1)].clone();
+    let change = Change { key: vip(1), revision: entry.modified, entry: Some(entry) };
+    world.give(b, Event::Changed(vec![change]));
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(a));
+    assert!(
+        world.hosts[b].committed.contains(&Purpose::Claim),
+        "it took what it missed for what is not there"
+    );
+}
+
+#[test]
+fn a_deaf_standby_does_not_count_its_deafness_as_the_silence_of_a_session_deleted_by_hand() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    world.hosts[a].watch = false;
+    world.hosts[b].watch = false;
+    world.hosts[b].lists = false;
+    world.pass(ms(1_290));
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(5_000));
+    assert_eq!(world.owner(ip(1)), Some(a), "under a new session");
+    assert!(world.hosts[b].committed.contains(&Purpose::TakeOver), "it took its own deafness for silence");
+}
+
+/// What a node orders that lost its session while the answer to its claim was under way, and hears it under the next.
+fn ordered_on_an_old_answer(mutant: Option<Mutant>) -> Vec<Effect> {
+    let now = Instant::ZERO + ms(60_000);
+    let mut a = Node::new(settings("a", &[ip(1)]));
+    let mut asked = Vec::new();
+    let mut hear = |node: &mut Node, event| {
+        let effects = node.handle(now, event);
+        let request = |effect: &Effect| match effect {
+            Effect::Commit(request) => Some(request.clone()),
+            _ => None,
+        };
+        asked.extend(effects.iter().filter_map(request));
+        (effects, asked.clone())
+    };
+    let done = |request: &Request, revision| Event::Answered {
+        request: request.clone(),
+        sent: now,
+        answer: Answer::Done(revision),
+    };
+    hear(&mut a, Event::Found([].into()));
+    let facts = Event::Facts { links: BTreeMap::new(), ready: [ip(1)].into(), bound: ms(1_000) };
+    hear(&mut a, facts);
+    let (_, asked) = hear(&mut a, Event::Listed(0, Vec::new()));
+    let (_, asked) = hear(&mut a, done(asked.last().unwrap(), 1));
+    let claim = asked.iter().find(|request| request.purpose == Purpose::Claim).unwrap().clone();
+    // The claim is carried out at revision 2; at 3 another takes over, whose record is not heard of yet.
+    let gone = Change { key: node("a"), revision: 3, entry: None };
+    let (_, asked) = hear(&mut a, Event::Changed(vec![gone]));
+    hear(&mut a, done(asked.last().unwrap(), 4));
+    assert_eq!(a.standing(), Standing::Live(4));
+    let answer = done(&claim, 2);
+    let standing = a.standing();
+    let answer = mutant.map_or(answer.clone(), |mutant| mutant.tells(answer, now, standing));
+    let (effects, _) = hear(&mut a, answer);
+    effects.into_iter().filter(|effect| matches!(effect, Effect::Stand(_, Stance::Owner { .. }))).collect()
+}
+
+#[test]
+fn an_answer_to_an_older_session_puts_nothing_on() {
+    assert_eq!(ordered_on_an_old_answer(None), []);
+    assert_eq!(
+        ordered_on_an_old_answer(Some(Mutant::OldAnswersHonoured)).len(),
+        1,
+        "the rule is not put to the test"
+    );
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! Where an agent's effects are carried out: as its core does, and its hands.
+//!
+//! What is assumed of the hands: an entry is armed under the session that was live when that was ordered, and whether a
+//! lifetime may still be begun is checked in the instant it is begun.
+
+use std::net::IpAddr;
+
+use crate::protocol::{Effect, Event, Instant, Revision, Stance};
+
+use super::clock::Micros;
+use super::host::{Host, Order};
+use super::kernel::{Entry, Fence};
+use super::mutant::Mutant;
+use super::plan::HostPlan;
+use super::world::{Post, World};
+
+impl World {
+    /// Carries out what the protocol wants done.
+    pub(super) fn carry_out(&mut self, at: usize, effect: Effect) {
+        match effect {
+            Effect::Commit(request) => self.ask(at, request),
+            Effect::Stand(ip, stance) => self.order_stance(at, ip, stance),
+            Effect::Right(session, until) => self.move_right(at, session, until),
+            Effect::Relist => self.listen(at),
+            Effect::Tell(happening) => {
+                self.story.tell(self.now, || format!("{}: {happening:?}", self.hosts[at].plan.name));
+            }
+            Effect::Ended => {
+                self.story.tell(self.now, || format!("{}: ends", self.hosts[at].plan.name));
+                self.nothing_stands(at);
+                self.hosts[at].dismiss();
+            }
+        }
+    }
+
+    fn order_stance(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+        self.story.tell(self.now, || format!("{}: orders {ip} {stance:?}", self.hosts[at].plan.name));
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        let mark = agent.mark;
+        agent.ordered.insert(ip, (stance, mark));
+        if stance == Stance::Off && self.mutant == Some(Mutant::OffBeforeConfirmed) {
+            self.post(at, 0, Post::Word(Event::Stood(ip, stance)));
+        }
+        self.order(at, Order::Stand(ip, stance, mark));
+    }
+
+    /// The kernel program's right is moved at once, by the core; lifetimes are begun by the hands.
+    fn move_right(&mut self, at: usize, session: Revision, until: Instant) {
+        self.right_is_backed(at, session, until);
+        let host = &mut self.hosts[at];
+        let Some(agent) = &mut host.agent else { return };
+        match host.plan.fence {
+            Fence::Program => {
+                if self.mutant == Some(Mutant::EntriesOutliveTheSession) {
+                    for entry in host.kernel.entries.values_mut() {
+                        entry.mark = session;
+                    }
+                }
+                agent.mark = session;
+                host.kernel.grant(session, until);
+                self.one_answers_at_most();
+            }
+            Fence::Lifetime => self.order(at, Order::Right(until)),
+        }
+    }
+
+    /// What the config knows nothing of is taken off without the protocol's asking.
+    pub(super) fn order_off(&mut self, at: usize, ip: IpAddr) {
+        self.order(at, Order::Stand(ip, Stance::Off, 0));
+    }
+
+    fn order(&mut self, at: usize, order: Order) {
+        let slow = self.hosts[at].slow_hands;
+        let after = if slow { self.random.between(0, 900_000) } else { self.random.between(20, 3_000) };
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        agent.hands.orders.push_back(order);
+        self.to_work(at, after);
+    }
+
+    /// The hands get to their orders: one after the other, or all at once with only the last of a VIP's carried out.
+    pub(super) fn hands(&mut self, at: usize) {
+        let all = self.random.percent(50);
+        let Host { agent: Some(agent), sick, .. } = &mut self.hosts[at] else { return };
+        agent.hands.busy = false;
+        let is_sick = |order: &Order| matches!(order, Order::Stand(ip, ..) if sick.contains(ip));
+        if self.mutant == Some(Mutant::OneHoldsUpAll) && agent.hands.orders.iter().any(is_sick) {
+            return self.to_work(at, 50_000);
+        }
+        let count = if all { agent.hands.orders.len() } else { 1 };
+        let mut orders: Vec<Order> = agent.hands.orders.drain(..count).collect();
+        let last_of_its_vip = |number: usize, ip: IpAddr| {
+            !orders[number + 1..].iter().any(|order| matches!(order, Order::Stand(other, ..) if *other == ip))
+        };
+        let kept: Vec<bool> = (0..orders.len())
+            .map(|number| match orders[number] {
+                Order::Stand(ip, ..) => last_of_its_vip(number, ip),
+                Order::Right(_) => true,
+            })
+            .collect();
+        let mut kept = kept.into_iter();
+        orders.retain(|_| kept.next() == Some(true));
+        for order in orders {
+            match order {
+                Order::Right(until) => self.refresh(at, until),
+                Order::Stand(ip, stance, _) if self.hosts[at].sick.contains(&ip) => {
+                    self.fail(at, ip, stance);
+                    let pause = self.random.between(20_000, 100_000);
+                    self.post(at, pause, Post::Again(order));
+                }
+                Order::Stand(ip, stance, mark) => self.stand(at, ip, stance, mark),
+            }
+        }
+        self.to_work(at, 20);
+    }
+
+    /// What failed is tried again, unless something else was ordered meanwhile.
+    pub(super) fn try_again(&mut self, at: usize, order: Order) {
+        let Some(agent) = &self.hosts[at].agent else { return };
+        if let Order::Stand(ip, stance, mark) = order
+            && agent.ordered.get(&ip).is_none_or(|last| *last == (stance, mark))
+        {
+            self.order(at, order);
+        }
+    }
+
+    /// Lets the hands get to their orders, if there are any and they are not about to.
+    fn to_work(&mut self, at: usize, after: Micros) {
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        if !agent.hands.orders.is_empty() && !std::mem::replace(&mut agent.hands.busy, true) {
+            self.post(at, after, Post::Hands);
+        }
+    }
+
+    /// What is ordered off and fails to go is at least not kept up any more.
+    fn fail(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+        if let Some(agent) = &mut self.hosts[at].agent
+            && stance == Stance::Off
+        {
+            agent.hands.worn.remove(&ip);
+            agent.hands.waiting.remove(&ip);
+        }
+    }
+
+    fn stand(&mut self, at: usize, ip: IpAddr, stance: Stance, mark: Revision) {
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        match stance {
+            Stance::Off => {
+                agent.hands.worn.remove(&ip);
+                agent.hands.waiting.remove(&ip);
+                self.hosts[at].kernel.entries.remove(&ip);
+                self.confirm(at, ip, stance);
+            }
+            Stance::Owner { .. } => {
+                agent.hands.waiting.insert(ip, (stance, mark));
+                self.put_on(at);
+            }
+        }
+    }
+
+    fn refresh(&mut self, at: usize, until: Instant) {
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        let longer = until > agent.hands.right;
+        agent.hands.right = until;
+        if longer {
+            self.renew_lifetimes(at);
+            self.put_on(at);
+        }
+    }
+
+    /// Puts on what waits for it.
+    fn put_on(&mut self, at: usize) {
+        if !self.may_begin(at) {
+            return;
+        }
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        for (ip, (stance, ordered_under)) in std::mem::take(&mut agent.hands.waiting) {
+            let expires = self.lifetime(at);
+            let host = &mut self.hosts[at];
+            let mark =
+                if self.mutant == Some(Mutant::MarkedWhenArmed) { host.kernel.mark } else { ordered_under };
+            host.kernel.entries.insert(ip, Entry { mark, expires });
+            if let Some(agent) = &mut host.agent {
+                agent.hands.worn.insert(ip, mark);
+            }
+            self.confirm(at, ip, stance);
+        }
+        self.one_answers_at_most();
+    }
+
+    fn renew_lifetimes(&mut self, at: usize) {
+        if !self.may_begin(at) {
+            return;
+        }
+        let Some(agent) = &self.hosts[at].agent else { return };
+        let worn: Vec<(IpAddr, Revision)> = agent.hands.worn.iter().map(|(ip, mark)| (*ip, *mark)).collect();
+        for (ip, mark) in worn {
+            let expires = self.lifetime(at);
+            self.hosts[at].kernel.entries.insert(ip, Entry { mark, expires });
+        }
+        self.one_answers_at_most();
+    }
+
+    /// Whether a lifetime begun now ends within the bound; the kernel program needs no such question.
+    fn may_begin(&self, at: usize) -> bool {
+        let host = &self.hosts[at];
+        let Some(agent) = &host.agent else { return false };
+        let (now, right) = (host.clock.at(self.now), agent.hands.right);
+        match host.plan.fence {
+            Fence::Program => true,
+            Fence::Lifetime => now < right && now <= right - host.plan.timing.right + HostPlan::ALLOWANCE,
+        }
+    }
+
+    /// When a lifetime that begins now is over: the kernel may be up to a second late.
+    fn lifetime(&mut self, at: usize) -> Option<Instant> {
+        let late = std::time::Duration::from_millis(self.random.between(0, 1000));
+        let host = &self.hosts[at];
+        (host.plan.fence == Fence::Lifetime).then(|| host.clock.at(self.now) + host.plan.lifetime() + late)
+    }
+
+    fn confirm(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+        self.story
+            .tell(self.now, || format!("{}: the kernel stands to {ip} {stance:?}", self.hosts[at].plan.name));
+        // Always as long: the channel keeps the hands' words in order.
+        self.post(at, 50, Post::Word(Event::Stood(ip, stance)));
+    }
+}

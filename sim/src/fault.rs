@@ -1,0 +1,265 @@
+//! What can go wrong in a world, and when it does.
+
+use std::net::IpAddr;
+
+use super::clock::Micros;
+use super::random::Random;
+
+/// One thing that goes wrong, or is put right.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// The agent stops where it is; its kernel goes on.
+    Freeze(usize),
+    /// It goes on.
+    Thaw(usize),
+    /// The agent is killed; its kernel goes on.
+    Kill(usize),
+    /// An agent is started, if none runs: with its predecessor's runtime directory or without.
+    Start { at: usize, remembers: bool, vips: Vec<IpAddr> },
+    /// The machine loses its power.
+    Crash(usize),
+    /// The machine is booted.
+    Boot(usize),
+    /// The agent is told to end.
+    Stop(usize),
+    /// Nothing gets from the node to etcd, nor back.
+    CutEtcd(usize),
+    /// It does again.
+    JoinEtcd(usize),
+    /// The node's watch falls silent.
+    CutWatch(usize),
+    /// It listens anew.
+    JoinWatch(usize),
+    /// etcd commits nothing.
+    Stall,
+    /// It does again, what waited first.
+    Resume,
+    /// etcd's disk is slow.
+    SlowDisk,
+    /// It is fast again.
+    FastDisk,
+    /// Every message may be lost.
+    Loss,
+    /// None is.
+    NoLoss,
+    /// The links of these VIPs are not ready on the node.
+    Unready(usize, Vec<IpAddr>),
+    /// They are.
+    Ready(usize),
+    /// Nothing that is ordered for this VIP succeeds on the node.
+    Sick(usize, IpAddr),
+    /// It does again.
+    Well(usize, IpAddr),
+    /// Each netlink call takes long on the node.
+    SlowHands(usize),
+    /// It does not.
+    FastHands(usize),
+    /// Somebody deletes the node's session.
+    DeleteSession(usize),
+    /// Somebody writes nonsense over the node's session.
+    SpoilSession(usize),
+    /// Somebody writes nonsense over the VIP's record.
+    SpoilRecord(IpAddr),
+    /// Somebody deletes the VIP's record.
+    DeleteRecord(IpAddr),
+}
+
+/// A kind of trouble, with what ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Freeze,
+    Kill,
+    Crash,
+    Stop,
+    CutEtcd,
+    CutWatch,
+    CutBoth,
+    Stall,
+    SlowDisk,
+    Loss,
+    Unready,
+    Sick,
+    SlowHands,
+    DeleteSession,
+    /// Sessions come and go faster than the hands can follow.
+    Unsettled,
+    /// A node hears nothing while another's session is replaced.
+    Missed,
+    SpoilSession,
+    SpoilRecord,
+    DeleteRecord,
+}
+
+/// Any kind but a record that is changed by somebody else.
+const OWN_KINDS: [Kind; 17] = [
+    Kind::Freeze,
+    Kind::Kill,
+    Kind::Crash,
+    Kind::Stop,
+    Kind::CutEtcd,
+    Kind::CutWatch,
+    Kind::CutBoth,
+    Kind::Stall,
+    Kind::SlowDisk,
+    Kind::Loss,
+    Kind::Unready,
+    Kind::Sick,
+    Kind::SlowHands,
+    Kind::DeleteSession,
+    Kind::Unsettled,
+    Kind::Missed,
+    Kind::SpoilSession,
+];
+
+/// A record that somebody else changes is mended by an owner that hears of it, and presumed to be held by those that
+/// knew its holder. So this goes with neither nodes that know nothing yet nor nodes that hear nothing: there no protocol
+/// could tell a foreign hand's word from an owner's.
+const FOREIGN_KINDS: [Kind; 8] = [
+    Kind::SpoilRecord,
+    Kind::DeleteRecord,
+    Kind::Freeze,
+    Kind::CutEtcd,
+    Kind::Stall,
+    Kind::SlowDisk,
+    Kind::Unready,
+    Kind::SlowHands,
+];
+
+/// The faults of a world, each with its time.
+pub(super) struct Schedule {
+    pub(super) faults: Vec<(Micros, Fault)>,
+    /// When the last of them is over.
+    pub(super) over: Micros,
+}
+
+impl Schedule {
+    /// Draws the faults for a world of so many hosts, whose times are counted in the silence it takes to be replaced.
+    pub(super) fn draw(random: &mut Random, hosts: usize, vips: &[IpAddr], silence: Micros) -> Self {
+        let mut schedule = Self { faults: Vec::new(), over: 0 };
+        let foreign = random.percent(10);
+        let palette: &[Kind] = if foreign { &FOREIGN_KINDS } else { &OWN_KINDS };
+        // Few kinds, often: trouble of one kind meets itself.
+        let kinds: Vec<Kind> = (0..random.between(1, 4)).map(|_| random.pick(palette)).collect();
+        let begin = 2 * silence;
+        let end = begin + random.between(1, 8) * silence;
+        for _ in 0..random.between(1, 10) {
+            let kind = random.pick(&kinds);
+            let at = random.between(begin, end);
+            let lasts = match random.between(0, 3) {
+                0 => random.between(0, silence / 4),
+                1 => random.between(silence / 2, silence * 5 / 4),
+                _ => random.between(0, silence * 5 / 2),
+            };
+            schedule.add(random, kind, at, at + lasts, (hosts, vips));
+        }
+        schedule
+    }
+
+    /// Draws faults that concern one VIP alone.
+    pub(super) fn draw_for_one(random: &mut Random, hosts: usize, vip: IpAddr, silence: Micros) -> Self {
+        let mut schedule = Self { faults: Vec::new(), over: 0 };
+        for _ in 0..random.between(5, 15) {
+            let (at, from) = (random.index(hosts), random.between(0, 6 * silence));
+            let to = from + random.between(0, 3 * silence);
+            match random.index(4) {
+                0 => schedule.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
+                1 => schedule.pair(from, Fault::Unready(at, vec![vip]), to, Fault::Ready(at)),
+                2 => schedule.one(from, Fault::SpoilRecord(vip)),
+                _ => schedule.one(from, Fault::DeleteRecord(vip)),
+            }
+        }
+        schedule
+    }
+
+    fn add(
+        &mut self,
+        random: &mut Random,
+        kind: Kind,
+        from: Micros,
+        to: Micros,
+        (hosts, vips): (usize, &[IpAddr]),
+    ) {
+        let at = random.index(hosts);
+        let vip = random.pick(vips);
+        let some = |random: &mut Random| vips.iter().copied().filter(|_| random.percent(60)).collect();
+        let start = |random: &mut Random, remembers| {
+            let vips = if random.percent(15) { some(random) } else { vips.to_vec() };
+            Fault::Start { at, remembers, vips }
+        };
+        match kind {
+            Kind::Freeze => self.pair(from, Fault::Freeze(at), to, Fault::Thaw(at)),
+            Kind::Kill => {
+                let remembers = random.percent(75);
+                let start = start(random, remembers);
+                self.pair(from, Fault::Kill(at), to, start);
+            }
+            Kind::Crash => {
+                self.one(from, Fault::Crash(at));
+                if random.percent(70) {
+                    let start = start(random, false);
+                    self.pair(to, Fault::Boot(at), to + 1, start);
+                }
+            }
+            Kind::Stop => {
+                self.one(from, Fault::Stop(at));
+                // The agent gives up what it could not release in time, and ends.
+                self.one(from + 5_000_000, Fault::Kill(at));
+                if random.percent(70) {
+                    let start = start(random, true);
+                    self.one(from + 5_000_000 + (to - from), start.clone());
+                    self.one(to, start);
+                }
+            }
+            Kind::CutEtcd => self.pair(from, Fault::CutEtcd(at), to, Fault::JoinEtcd(at)),
+            Kind::CutWatch => self.pair(from, Fault::CutWatch(at), to, Fault::JoinWatch(at)),
+            Kind::CutBoth => {
+                self.pair(from, Fault::CutEtcd(at), to, Fault::JoinEtcd(at));
+                self.pair(from, Fault::CutWatch(at), to, Fault::JoinWatch(at));
+            }
+            Kind::Stall => self.pair(from, Fault::Stall, to, Fault::Resume),
+            Kind::SlowDisk => self.pair(from, Fault::SlowDisk, to, Fault::FastDisk),
+            Kind::Loss => self.pair(from, Fault::Loss, to, Fault::NoLoss),
+            Kind::Unready => {
+                let some = some(random);
+                self.pair(from, Fault::Unready(at, some), to, Fault::Ready(at));
+            }
+            Kind::Sick => self.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
+            Kind::SlowHands => self.pair(from, Fault::SlowHands(at), to, Fault::FastHands(at)),
+            Kind::DeleteSession => self.one(from, Fault::DeleteSession(at)),
+            Kind::Unsettled => {
+                self.pair(from, Fault::SlowHands(at), to, Fault::FastHands(at));
+                for _ in 0..3 {
+                    self.one(random.between(from, to), Fault::DeleteSession(at));
+                }
+            }
+            Kind::Missed => {
+                self.pair(from, Fault::CutWatch(at), to, Fault::JoinWatch(at));
+                let other = random.index(hosts);
+                self.one(random.between(from, to), Fault::DeleteSession(other));
+            }
+            Kind::SpoilSession => self.one(from, Fault::SpoilSession(at)),
+            Kind::SpoilRecord => self.one(from, Fault::SpoilRecord(vip)),
+            Kind::DeleteRecord => self.one(from, Fault::DeleteRecord(vip)),
+        }
+    }
+
+    fn one(&mut self, at: Micros, fault: Fault) {
+        self.over = self.over.max(at);
+        self.faults.push((at, fault));
+    }
+
+    fn pair(&mut self, from: Micros, begins: Fault, to: Micros, ends: Fault) {
+        self.one(from, begins);
+        self.one(to, ends);
+    }
+}
+
+impl Schedule {
+    /// Whether it may come to a record of which nobody can tell who holds the VIP.
+    pub(super) fn has_unknown_holders(&self) -> bool {
+        let unknown = |fault: &Fault| {
+            matches!(fault, Fault::SpoilRecord(_) | Fault::DeleteRecord(_) | Fault::SpoilSession(_))
+        };
+        self.faults.iter().any(|(_, fault)| unknown(fault))
+    }
+}

@@ -1,0 +1,161 @@
+//! One machine: its clock, its kernel, and the agent that may or may not run on it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::protocol::node::{Request, Settings, Standing};
+use crate::protocol::{Instant, Key, Node, Revision, Stance};
+
+use super::clock::{Clock, Micros};
+use super::kernel::Kernel;
+use super::plan::HostPlan;
+use super::world::Post;
+
+/// One machine.
+pub(super) struct Host {
+    pub(super) plan: HostPlan,
+    pub(super) clock: Clock,
+    pub(super) kernel: Kernel,
+    pub(super) agent: Option<Agent>,
+    /// Counts the agents that ran here: what was meant for an earlier one reaches nobody.
+    pub(super) life: u32,
+    /// Counts the runtime directories: what an agent knows its predecessor by.
+    pub(super) incarnation: u32,
+    /// Whether it has power.
+    pub(super) is_up: bool,
+    pub(super) is_frozen: bool,
+    /// What came in while the agent was frozen.
+    pub(super) mailbox: Vec<Post>,
+    pub(super) reaches_etcd: bool,
+    pub(super) hears_watch: bool,
+    /// VIPs whose links are not ready.
+    pub(super) unready: BTreeSet<IpAddr>,
+    /// VIPs for which nothing that is ordered succeeds.
+    pub(super) sick: BTreeSet<IpAddr>,
+    pub(super) slow_hands: bool,
+    /// The latest sending of a renewal that etcd carried out, per session: what a right may count from (I3).
+    pub(super) renewed: BTreeMap<Revision, Instant>,
+}
+
+/// A running agent: the protocol, and what stands around it in the product.
+pub(super) struct Agent {
+    pub(super) node: Node,
+    /// The VIPs of its config.
+    pub(super) vips: BTreeSet<IpAddr>,
+    /// The session whose right was moved last.
+    pub(super) mark: Revision,
+    pub(super) pending: BTreeMap<u64, Pending>,
+    /// When the next tick is on its way for.
+    pub(super) wake: Option<Micros>,
+    /// Whether its watch is established.
+    pub(super) listening: bool,
+    /// When the latest news of a key reaches it, where news of a key keep their order.
+    pub(super) latest: BTreeMap<Key, Micros>,
+    pub(super) hands: Hands,
+    /// The stance that was last ordered (I2), and under which session.
+    pub(super) ordered: BTreeMap<IpAddr, (Stance, Revision)>,
+    /// The highest mod revision its view has shown of each key (I6).
+    pub(super) shown: BTreeMap<Key, Revision>,
+}
+
+/// A transaction under way.
+pub(super) struct Pending {
+    pub(super) request: Rc<Request>,
+    /// The number of its present try.
+    pub(super) attempt: u32,
+    /// Whether a try's outcome is open.
+    pub(super) open: bool,
+}
+
+/// An order to the hands.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    /// Stand so, under the session that was live when it was ordered.
+    Stand(IpAddr, Stance, Revision),
+    /// The right that lifetimes go by.
+    Right(Instant),
+}
+
+/// The hands: a thread of their own that carries out orders when it gets to them.
+#[derive(Default)]
+pub(super) struct Hands {
+    pub(super) orders: VecDeque<Order>,
+    pub(super) busy: bool,
+    pub(super) right: Instant,
+    /// What is worn by the last order carried out, and under which session it was ordered.
+    pub(super) worn: BTreeMap<IpAddr, Revision>,
+    /// What is ordered to be worn and still waits for a right that is fresh enough.
+    pub(super) waiting: BTreeMap<IpAddr, (Stance, Revision)>,
+}
+
+impl Host {
+    pub(super) fn new(plan: HostPlan, kernel: Kernel) -> Self {
+        Self {
+            // A machine that has been up for a while.
+            clock: Clock::new(plan.rate, 0),
+            plan,
+            kernel,
+            agent: None,
+            life: 0,
+            incarnation: 0,
+            is_up: true,
+            is_frozen: false,
+            mailbox: Vec::new(),
+            reaches_etcd: true,
+            hears_watch: true,
+            unready: BTreeSet::new(),
+            sick: BTreeSet::new(),
+            slow_hands: false,
+            renewed: BTreeMap::new(),
+        }
+    }
+
+    /// A new agent, which knows nothing yet.
+    pub(super) fn employ(&mut self, number: usize, vips: BTreeSet<IpAddr>) {
+        let settings = Settings {
+            name: self.plan.name.parse().expect("the plan's names are good"),
+            machine: format!("machine-{number}/{}", self.incarnation),
+            timing: self.plan.timing,
+            priority: self.plan.priority,
+            vips: vips.clone(),
+        };
+        self.life += 1;
+        self.is_frozen = false;
+        self.mailbox.clear();
+        self.agent = Some(Agent {
+            node: Node::new(settings),
+            vips,
+            mark: 0,
+            pending: BTreeMap::new(),
+            wake: None,
+            listening: false,
+            latest: BTreeMap::new(),
+            hands: Hands::default(),
+            ordered: BTreeMap::new(),
+            shown: BTreeMap::new(),
+        });
+    }
+
+    /// The agent is gone; what the kernel does for it stays.
+    pub(super) fn dismiss(&mut self) {
+        self.agent = None;
+        self.life += 1;
+        self.is_frozen = false;
+        self.mailbox.clear();
+    }
+
+    /// Whether an agent runs here that wants the VIP and could wear it.
+    pub(super) fn wants(&self, ip: IpAddr) -> bool {
+        self.agent.as_ref().is_some_and(|agent| {
+            agent.vips.contains(&ip)
+                && !self.unready.contains(&ip)
+                && matches!(agent.node.standing(), Standing::Live(_))
+        })
+    }
+
+    /// Whether neighbours hear it answer for the VIP.
+    pub(super) fn is_heard(&self, ip: IpAddr, now: Micros) -> bool {
+        self.is_up && self.kernel.is_heard(ip, self.clock.at(now))
+    }
+}

@@ -1,0 +1,163 @@
+//! What must hold after every step, judged from outside: by true time, by what stands in the kernels and in etcd.
+
+use std::net::IpAddr;
+
+use crate::protocol::node::{Purpose, Request};
+use crate::protocol::{Compare, Instant, Key, Record, Revision, Stance, Value, Write};
+
+use super::clock::Micros;
+use super::etcd::Try;
+use super::world::World;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl World {
+    fn violated(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
+        if self.judged.is_some_and(|judged| judged != invariant) {
+            return;
+        }
+        if self.violation.is_none() {
+            let what = what();
+            self.story.tell(self.now, || format!("** {invariant}: {what}"));
+            self.violation = Some(Violation { invariant, what });
+        }
+    }
+
+    /// I1: at most one node is heard to answer for a VIP, at one true time.
+    ///
+    /// To be asked whenever something is armed or a right moves: from then on answering only ends.
+    pub(super) fn one_answers_at_most(&mut self) {
+        for number in 0..self.plan.vips.len() {
+            let ip = self.plan.vips[number];
+            let heard = (0..self.hosts.len()).filter(|at| self.hosts[*at].is_heard(ip, self.now)).count();
+            if heard > 1 {
+                self.violated("I1", || format!("{heard} nodes answer for {ip}"));
+            }
+        }
+    }
+
+    /// I2 and I6: past the right nothing is ordered to be worn, and the timer is set for its end; the view never goes back.
+    pub(super) fn agent_is_in_order(&mut self, at: usize, view_may_have_moved: bool) {
+        let now = self.hosts[at].clock.at(self.now);
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        let right = agent.node.right();
+        let is_worn = agent.ordered.values().any(|(stance, _)| *stance != Stance::Off);
+        let (past, unset) = (is_worn && now >= right, is_worn && agent.node.deadline() > right);
+        let mut back = None;
+        if view_may_have_moved {
+            for (key, entry) in agent.node.view().iter() {
+                match agent.shown.get_mut(key) {
+                    Some(shown) if *shown > entry.modified => back = Some(key.clone()),
+                    Some(shown) => *shown = entry.modified,
+                    None => {
+                        agent.shown.insert(key.clone(), entry.modified);
+                    }
+                }
+            }
+        }
+        if past {
+            self.violated("I2", || "something is ordered to be worn past the right".to_owned());
+        }
+        if unset {
+            self.violated("I2", || format!("no timer is set for the end of the right at {right:?}"));
+        }
+        if let Some(key) = back {
+            self.violated("I6", || format!("the view of {key} went back"));
+        }
+    }
+
+    /// I3: a right lasts no longer than D from before a renewal was sent that etcd carried out for this session.
+    pub(super) fn right_is_backed(&mut self, at: usize, session: Revision, until: Instant) {
+        let host = &self.hosts[at];
+        let backed = host.renewed.get(&session).map_or(Instant::ZERO, |sent| *sent + host.plan.timing.right);
+        if until > backed {
+            self.violated("I3", || format!("a right until {until:?} where {backed:?} is what was renewed"));
+        }
+    }
+
+    /// I4: no release, and no end of a session, is carried out while the address stands.
+    pub(super) fn released_what_was_off(&mut self, attempt: &Try) {
+        let host = &self.hosts[attempt.at];
+        let now = host.clock.at(self.now);
+        let nobody = Value::Record(Record { owner: None });
+        let released = |write: &Write| match write {
+            Write::Put(Key::Vip(ip), value) if *value == nobody => Some(*ip),
+            _ => None,
+        };
+        let standing = match attempt.request.purpose {
+            Purpose::End => host.kernel.entries.keys().copied().find(|ip| host.kernel.stands(*ip, now)),
+            _ => {
+                attempt.request.txn.writes.iter().filter_map(released).find(|ip| host.kernel.stands(*ip, now))
+            }
+        };
+        if let Some(ip) = standing {
+            self.violated("I4", || format!("{ip} is given up while it stands"));
+        }
+    }
+
+    /// I4 again: an agent that has ended leaves nothing standing.
+    pub(super) fn nothing_stands(&mut self, at: usize) {
+        let host = &self.hosts[at];
+        let now = host.clock.at(self.now);
+        if let Some(ip) = host.kernel.entries.keys().find(|ip| host.kernel.stands(**ip, now)) {
+            let ip: IpAddr = *ip;
+            self.violated("I4", || format!("{ip} stands after the agent has ended"));
+        }
+    }
+
+    /// I5: every key that is written or deleted is compared.
+    pub(super) fn compares_what_it_writes(&mut self, at: usize, request: &Request) {
+        let txn = &request.txn;
+        for write in &txn.writes {
+            let (Write::Put(key, _) | Write::Delete(key)) = write;
+            if !txn.compares.iter().map(Compare::key).any(|compared| compared == key) {
+                let name = self.hosts[at].plan.name.clone();
+                self.violated("I5", || format!("{name} writes {key} without comparing it"));
+            }
+        }
+    }
+
+    /// I8: whatever happens to one VIP, the others are answered for without a break.
+    pub(super) fn others_do_not_notice(&mut self) {
+        let Some((alone, from)) = self.plan.alone else { return };
+        if self.now < from {
+            return;
+        }
+        for number in 0..self.plan.vips.len() {
+            let ip = self.plan.vips[number];
+            if ip != alone && !self.hosts.iter().any(|host| host.is_heard(ip, self.now)) {
+                self.violated("I8", || format!("nobody answers for {ip} though only {alone} is in trouble"));
+            }
+        }
+    }
+
+    /// Liveness: once everything has been well for the plan's bound, every VIP that anybody wants is answered for.
+    pub(super) fn all_is_well(&mut self) {
+        for number in 0..self.plan.vips.len() {
+            let ip = self.plan.vips[number];
+            let wanted = self.hosts.iter().any(|host| host.wants(ip));
+            if wanted && !self.hosts.iter().any(|host| host.is_heard(ip, self.now)) {
+                let since = Duration(self.now - self.plan.schedule.over);
+                self.violated("liveness", || {
+                    format!("nobody answers for {ip}, {since} s after the last fault")
+                });
+            }
+        }
+    }
+}
+
+/// A span of true time.
+struct Duration(Micros);
+
+impl std::fmt::Display for Duration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000_000, self.0 / 1000 % 1000)
+    }
+}

@@ -1,0 +1,68 @@
+//! What the kernel does for a node whatever its agent does: answer for what stands, while it may.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::protocol::{Instant, Revision};
+
+/// What fences a node's VIPs beside its agent's own timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fence {
+    /// The kernel program: an entry is answered for while its mark is the right's and the right lasts.
+    Program,
+    /// The address's own lifetime, in whole seconds and up to one more.
+    Lifetime,
+}
+
+/// One VIP that stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// The session it was armed under.
+    pub mark: Revision,
+    /// When its address is gone by itself, where that is what fences it.
+    pub expires: Option<Instant>,
+}
+
+/// One node's kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// What stands.
+    pub entries: BTreeMap<IpAddr, Entry>,
+    /// The session whose entries are alive.
+    pub mark: Revision,
+    /// Until when.
+    pub until: Instant,
+    /// Whether the program looks at the clock; it always does, but for one mutant.
+    pub timeless: bool,
+}
+
+impl Kernel {
+    /// How long after the kernel's check a frame may still reach the wire: what the rule for S leaves room for, less a
+    /// little for what the clocks are rounded by.
+    const TO_THE_WIRE: Duration = Duration::from_millis(20);
+
+    /// Whether the node answers for a VIP, by its own clock.
+    pub fn answers(&self, ip: IpAddr, now: Instant) -> bool {
+        self.entries.get(&ip).is_some_and(|entry| match entry.expires {
+            Some(expires) => now < expires,
+            None => entry.mark == self.mark && (self.timeless || now < self.until),
+        })
+    }
+
+    /// Whether a neighbour may still hear it: like [`Self::answers`], with the frames under way.
+    pub fn is_heard(&self, ip: IpAddr, now: Instant) -> bool {
+        self.answers(ip, now - Self::TO_THE_WIRE.min(now.since_boot()))
+    }
+
+    /// Whether anything of the VIP stands, answered for or not.
+    pub fn stands(&self, ip: IpAddr, now: Instant) -> bool {
+        self.entries.get(&ip).is_some_and(|entry| entry.expires.is_none_or(|expires| now < expires))
+    }
+
+    /// Whose entries are alive, and until when.
+    pub fn grant(&mut self, session: Revision, until: Instant) {
+        self.mark = session;
+        self.until = until;
+    }
+}

@@ -1,0 +1,340 @@
+//! What each thing that happens does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::protocol::node::{Purpose, Request};
+use crate::protocol::{Answer, Effect, Event, Instant, Key, Node, Record, Stance, Value, Write};
+use crate::{Entry, Mutant};
+
+use super::Model;
+use super::action::{Action, End, Fault, Waiting};
+use super::state::{Agent, Ask, Host, State, Word};
+
+impl State {
+    /// Lets something happen.
+    pub(super) fn happen(&mut self, model: &Model, action: Action) {
+        if let Action::Wake(at)
+        | Action::Hear(at)
+        | Action::News(at, _)
+        | Action::List(at)
+        | Action::Hands(at) = action
+        {
+            self.turn = Some(at);
+        }
+        self.change(model, action);
+        self.turn = self.turn.filter(|at| self.can_step(*at));
+    }
+
+    fn change(&mut self, model: &Model, action: Action) {
+        match action {
+            Action::Pass => {
+                self.now += 1;
+                self.dawn = true;
+                return;
+            }
+            Action::Fault(fault) => {
+                self.faults -= 1;
+                self.strike(model, fault);
+                return;
+            }
+            Action::End(end) => {
+                self.end(model, end);
+                return;
+            }
+            Action::Stop(at) => {
+                self.orders -= 1;
+                self.tell(model, at, Event::Stop);
+            }
+            Action::Unready(at) => {
+                self.orders -= 1;
+                self.tell(model, at, model.facts(false));
+            }
+            Action::Wake(at) => self.tell(model, at, Event::Tick),
+            Action::Hear(at) => {
+                let word = self.of_agent(at, |agent| agent.words.remove(0));
+                self.tell(model, at, word.event);
+            }
+            Action::News(at, key) => self.hear_news(model, at, &key, false),
+            Action::List(at) => {
+                let listed = Event::Listed(self.store.revision, self.store.list());
+                self.of_agent(at, |agent| agent.lists = false);
+                self.tell(model, at, listed);
+            }
+            Action::Hands(at) => self.hosts[at].change(|host| host.hands(model)),
+            Action::Commit(at) => {
+                let ask = self.hosts[at].change(|host| host.asks.remove(0));
+                self.commit(at, &ask);
+            }
+            Action::GiveUp(at, waiting, number) => self.give_up(model, at, waiting, number),
+        }
+        self.dawn = false;
+    }
+
+    fn strike(&mut self, model: &Model, fault: Fault) {
+        match fault {
+            Fault::Freeze(at) => {
+                let now = self.micros();
+                self.hosts[at].change(|host| {
+                    if model.breaks(Mutant::ClockStopsWhileFrozen) {
+                        host.clock.stop(now);
+                    }
+                    if let Some(agent) = &mut host.agent {
+                        agent.is_frozen = true;
+                    }
+                });
+            }
+            Fault::Kill(at) => self.hosts[at].change(Host::dismiss),
+            Fault::Cut(at) => self.hosts[at].change(|host| host.is_cut = true),
+            Fault::LateAsk(at) => self.hosts[at].change(|host| {
+                let ask = host.asks.remove(0);
+                host.late_asks.push(ask);
+            }),
+            Fault::LateAnswer(at) => self.of_agent(at, |agent| {
+                let mut word = agent.words.remove(0);
+                for change in word.news.drain(..) {
+                    agent.news.entry(change.key.clone()).or_default().push(change);
+                }
+                agent.late_words.push(word);
+            }),
+            Fault::Hold(at, key) => self.of_agent(at, |agent| {
+                agent.held.insert(key);
+            }),
+            Fault::Deafen(at) => {
+                let keys = model.keys();
+                self.of_agent(at, |agent| agent.held = keys);
+            }
+            Fault::Double(at, key) => {
+                self.hear_news(model, at, &key, true);
+                self.dawn = false;
+            }
+            Fault::SlowHands(at) => self.of_agent(at, |agent| agent.slow_hands = true),
+            Fault::Delete(at) => {
+                let write = Write::Delete(self.session_key(at));
+                let changes = self.store.change(|store| store.force(&write));
+                for host in &mut self.hosts {
+                    host.change(|host| host.show(&changes));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, model: &Model, end: End) {
+        match end {
+            End::Thaw(at) => {
+                let now = self.micros();
+                self.hosts[at].change(|host| {
+                    host.clock.go_on(now);
+                    if let Some(agent) = &mut host.agent {
+                        agent.is_frozen = false;
+                    }
+                });
+            }
+            End::Start { at, remembers } => self.start(model, at, remembers),
+            End::Join(at) => self.hosts[at].change(|host| host.is_cut = false),
+            End::Ask(at, number) => self.hosts[at].change(|host| {
+                let ask = host.late_asks.remove(number);
+                host.asks.push(ask);
+            }),
+            End::Answer(at, number) => self.of_agent(at, |agent| {
+                let word = agent.late_words.remove(number);
+                agent.words.push(word);
+            }),
+            End::Let(at, key) => self.of_agent(at, |agent| {
+                agent.held.remove(&key);
+            }),
+            End::Echo(at, number) => self.of_agent(at, |agent| {
+                let change = agent.echoes.remove(number);
+                agent.news.entry(change.key.clone()).or_default().push(change);
+            }),
+            End::Hands(at) => self.of_agent(at, |agent| agent.slow_hands = false),
+        }
+    }
+
+    /// A new agent, told what every new agent is told.
+    pub(super) fn start(&mut self, model: &Model, at: usize, remembers: bool) {
+        let now = self.clock(at);
+        let found = self.hosts[at].change(|host| {
+            host.life += 1;
+            host.incarnation += u8::from(!remembers);
+            host.agent = Some(Agent::new(Node::new(model.settings(at, host.incarnation))));
+            let stands = |ip: &IpAddr| host.kernel.stands(*ip, now);
+            host.kernel.entries.keys().copied().filter(stands).collect::<BTreeSet<_>>()
+        });
+        let found = if model.breaks(Mutant::EntriesOutliveTheSession) { BTreeSet::new() } else { found };
+        self.tell(model, at, Event::Found(found));
+        self.tell(model, at, model.facts(true));
+    }
+
+    fn hear_news(&mut self, model: &Model, at: usize, key: &Key, again: bool) {
+        let change = self.of_agent(at, |agent| {
+            let news = agent.news.get_mut(key).expect("only what there is news of is offered");
+            let change = news.remove(0);
+            if news.is_empty() {
+                agent.news.remove(key);
+            }
+            if again {
+                agent.echoes.push(change.clone());
+            }
+            change
+        });
+        self.tell(model, at, Event::Changed(vec![change]));
+    }
+
+    fn give_up(&mut self, model: &Model, at: usize, waiting: Waiting, number: usize) {
+        let request = self.hosts[at].change(|host| {
+            let asks = match waiting {
+                Waiting::Cut => &mut host.asks,
+                Waiting::There => &mut host.late_asks,
+                Waiting::Back => {
+                    let agent = host.agent.as_mut().expect("its answers are its own");
+                    return match agent.late_words.remove(number).event {
+                        Event::Answered { request, .. } => request,
+                        event => unreachable!("{event:?} is no answer"),
+                    };
+                }
+            };
+            asks[number].given_up = true;
+            Request::clone(&asks[number].request)
+        });
+        let sent = self.clock(at);
+        self.tell(model, at, Event::Answered { request, sent, answer: Answer::Unknown });
+    }
+
+    /// etcd carries out a request, shows what it changed, and answers.
+    fn commit(&mut self, at: usize, ask: &Ask) {
+        let (answer, changes) = self.store.change(|store| store.commit(&ask.request.txn));
+        if matches!(answer, Answer::Done(_)) && self.gives_up_what_stands(at, &ask.request) {
+            self.broken = Some("I4");
+        }
+        let is_heard = ask.life == self.hosts[at].life && !ask.given_up && self.hosts[at].agent.is_some();
+        for (other, host) in self.hosts.iter_mut().enumerate() {
+            if !(changes.is_empty() || (other == at && is_heard)) {
+                host.change(|host| host.show(&changes));
+            }
+        }
+        if is_heard {
+            let request = Request::clone(&ask.request);
+            let event = Event::Answered { request, sent: ask.sent, answer };
+            // The answer comes before the watch's news of the same, which then are none.
+            self.of_agent(at, |agent| agent.words.push(Word { event, news: changes }));
+        }
+    }
+
+    /// I4, from outside: a release, or the end of a session, while the address stands.
+    fn gives_up_what_stands(&self, at: usize, request: &Request) -> bool {
+        let (kernel, now) = (&self.hosts[at].kernel, self.clock(at));
+        let nobody = Value::Record(Record { owner: None });
+        request.txn.writes.iter().any(|write| match write {
+            Write::Put(Key::Vip(ip), value) => *value == nobody && kernel.stands(*ip, now),
+            Write::Delete(Key::Node(_)) if request.purpose == Purpose::End => {
+                kernel.entries.keys().any(|ip| kernel.stands(*ip, now))
+            }
+            _ => false,
+        })
+    }
+
+    /// Feeds an agent one event and carries out what it wants done.
+    fn tell(&mut self, model: &Model, at: usize, event: Event) {
+        let now = self.clock(at);
+        self.hosts[at].change(|host| host.tell(model, now, event));
+    }
+
+    fn of_agent<R>(&mut self, at: usize, change: impl FnOnce(&mut Agent) -> R) -> R {
+        self.hosts[at]
+            .change(|host| change(host.agent.as_mut().expect("only what an agent can do is offered")))
+    }
+
+    pub(super) fn session_key(&self, at: usize) -> Key {
+        Key::Node(Model::name(at))
+    }
+}
+
+impl Host {
+    fn dismiss(&mut self) {
+        self.agent = None;
+        self.life += 1;
+    }
+
+    fn show(&mut self, changes: &[crate::protocol::Change]) {
+        let Some(agent) = &mut self.agent else { return };
+        for change in changes {
+            agent.news.entry(change.key.clone()).or_default().push(change.clone());
+        }
+    }
+
+    fn tell(&mut self, model: &Model, now: Instant, event: Event) {
+        let Some(agent) = &mut self.agent else { return };
+        let event = match model.broken {
+            Some(mutant) => mutant.tells(event, now, agent.node.standing()),
+            None => event,
+        };
+        for effect in agent.node.handle(now, event) {
+            self.carry_out(model, now, effect);
+        }
+    }
+
+    fn carry_out(&mut self, model: &Model, now: Instant, effect: Effect) {
+        let Some(agent) = &mut self.agent else { return };
+        match effect {
+            Effect::Commit(request) => {
+                let request = match model.broken {
+                    Some(mutant) => mutant.asks(request),
+                    None => request,
+                };
+                let request = Arc::new(request);
+                self.asks.push(Ask { life: self.life, sent: now, request, given_up: false });
+            }
+            Effect::Stand(ip, stance) => agent.orders.push((ip, stance, agent.mark)),
+            Effect::Right(session, until) => {
+                agent.mark = session;
+                if model.breaks(Mutant::EntriesOutliveTheSession) {
+                    for entry in self.kernel.entries.values_mut() {
+                        entry.mark = session;
+                    }
+                }
+                self.kernel.grant(session, until);
+            }
+            Effect::Relist => agent.lists = true,
+            Effect::Tell(_) => {}
+            Effect::Ended => self.dismiss(),
+        }
+    }
+
+    /// Carries out the next order and confirms it.
+    fn hands(&mut self, model: &Model) {
+        let Some(agent) = &mut self.agent else { return };
+        let (ip, stance, ordered_under) = agent.orders.remove(0);
+        match stance {
+            Stance::Off => {
+                self.kernel.entries.remove(&ip);
+            }
+            Stance::Owner { .. } => {
+                let mark =
+                    if model.breaks(Mutant::MarkedWhenArmed) { self.kernel.mark } else { ordered_under };
+                self.kernel.entries.insert(ip, Entry { mark, expires: None });
+                self.wore = true;
+            }
+        }
+        agent.words.push(Word { event: Event::Stood(ip, stance), news: Vec::new() });
+    }
+}
+
+impl Agent {
+    fn new(node: Node) -> Self {
+        Self {
+            node,
+            mark: 0,
+            is_frozen: false,
+            words: Vec::new(),
+            late_words: Vec::new(),
+            news: BTreeMap::new(),
+            held: BTreeSet::new(),
+            echoes: Vec::new(),
+            lists: true,
+            orders: Vec::new(),
+            slow_hands: false,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The protocol with one of its rules broken: what shows that a test would notice.
+//!
+//! None of them is a switch in the product. Each changes what the protocol is told, what it asks for, or what carries it.
+//!
+//! To honour an older session's *renewal* would do no harm, and is no mutant: a right counts from before the sending and
+//! never moves back, and a session is started after every renewal of the one before was sent.
+
+use crate::protocol::node::{Purpose, Request, Standing};
+use crate::protocol::timing::least_silence;
+use crate::protocol::{Compare, Event, Instant, Key, Record, Revision, Stance, Value, Write};
+use std::time::Duration;
+
+/// A rule that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// S = D: a standby takes over as soon as the owner's right ends by its own clock.
+    SilenceIsRight,
+    /// The kernel program does not look at the clock.
+    NoKernelDeadline,
+    /// The machine's clock stops while its agent is frozen, as a paused VM's does.
+    ClockStopsWhileFrozen,
+    /// A right counts from the answer (I3).
+    RightFromTheAnswer,
+    /// A restarted agent leaves the entries it finds armed, and they count as its new session's.
+    EntriesOutliveTheSession,
+    /// A takeover does not compare the owner's session.
+    UnguardedTakeOver,
+    /// A renewal does not compare that the session is still the one it was sent for.
+    UnguardedRenewal,
+    /// What a holder without a session held is claimed without comparing that it has none.
+    AbsenceNotCompared,
+    /// An entry is armed under whatever session is live when the hands get to it.
+    MarkedWhenArmed,
+    /// A VIP is said to be off as soon as that is ordered (I4).
+    OffBeforeConfirmed,
+    /// What an older session asked for and was given counts as the present one's (I6).
+    OldAnswersHonoured,
+    /// News count as new though they are old (I6).
+    StaleNewsHonoured,
+    /// A VIP that fails holds up the hands, and with them every other (I8).
+    OneHoldsUpAll,
+    /// The word that a VIP is off is lost.
+    ConfirmationsLost,
+}
+
+/// A rule that is broken, and the invariant that is to show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The rule.
+    pub rule: Mutant,
+    /// The one invariant that is judged.
+    pub judged_by: &'static str,
+}
+
+impl Mutant {
+    /// The bound a node is told, for one that holds.
+    pub fn bound(self, bound: Duration) -> Duration {
+        match self {
+            // The bound for which the rule gives what the true bound should have been: S = D.
+            Self::SilenceIsRight => (bound - least_silence(Duration::ZERO)) * 4 / 5,
+            _ => bound,
+        }
+    }
+
+    /// What a node asks for.
+    pub fn asks(self, mut request: Request) -> Request {
+        let txn = &mut request.txn;
+        match (self, request.purpose) {
+            (Self::UnguardedTakeOver, Purpose::TakeOver) => {
+                let taken = |key: &Key| txn.writes.iter().any(|write| *write == Write::Delete(key.clone()));
+                txn.compares.retain(|compare| !taken(compare.key()));
+            }
+            (Self::AbsenceNotCompared, Purpose::Claim) => {
+                let written = |key: &Key| {
+                    txn.writes.iter().any(|write| matches!(write, Write::Put(written, _) if written == key))
+                };
+                txn.compares.retain(|compare| written(compare.key()));
+            }
+            (Self::UnguardedRenewal, Purpose::Renew) => txn.compares.retain(|compare| !is_own(compare)),
+            _ => {}
+        }
+        request
+    }
+
+    /// What a node is told.
+    pub fn tells(self, event: Event, now: Instant, standing: Standing) -> Event {
+        match (self, event) {
+            (Self::OldAnswersHonoured, Event::Answered { mut request, sent, answer }) => {
+                if let Standing::Live(session) = standing {
+                    pass_off(&mut request, session);
+                }
+                Event::Answered { request, sent, answer }
+            }
+            (Self::RightFromTheAnswer, Event::Answered { request, answer, .. }) => {
+                Event::Answered { request, sent: now, answer }
+            }
+            (Self::StaleNewsHonoured, Event::Changed(mut changes)) => {
+                for change in &mut changes {
+                    change.revision = i64::try_from(now.since_boot().as_micros()).unwrap_or(i64::MAX);
+                }
+                Event::Changed(changes)
+            }
+            (Self::ConfirmationsLost, Event::Stood(_, Stance::Off)) => Event::Tick,
+            (_, event) => event,
+        }
+    }
+}
+
+/// Makes a request look as if it had been asked under this session.
+fn pass_off(request: &mut Request, session: Revision) {
+    request.session = Some(session);
+    for write in &mut request.txn.writes {
+        if let Write::Put(_, Value::Record(Record { owner: Some(holder) })) = write {
+            holder.session = session;
+        }
+    }
+}
+
+fn is_own(compare: &Compare) -> bool {
+    matches!(compare, Compare::Created(Key::Node(_), _))
+}

@@ -1,0 +1,135 @@
+//! What a seed makes of a world: its nodes, their clocks, fences and timings, its VIPs, and what goes wrong.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::protocol::Timing;
+use crate::protocol::timing::least_silence;
+
+use super::clock::{Clock, Micros};
+use super::fault::Schedule;
+use super::kernel::Fence;
+use super::random::Random;
+
+/// One node-to-be.
+pub(super) struct HostPlan {
+    pub(super) name: String,
+    /// What its clock makes of a true second.
+    pub(super) rate: u64,
+    pub(super) fence: Fence,
+    pub(super) timing: Timing,
+    pub(super) priority: u32,
+    /// When its agent is first started.
+    pub(super) starts: Micros,
+}
+
+/// A world-to-be.
+pub(super) struct Plan {
+    pub(super) hosts: Vec<HostPlan>,
+    pub(super) vips: Vec<IpAddr>,
+    pub(super) schedule: Schedule,
+    /// The slowest that a message is on an ordinary way.
+    pub(super) slowest: Micros,
+    /// Whether news of one key may come in another order than it was made in, or twice, as old servers bring it.
+    pub(super) unruly: bool,
+    /// Whether the answer to an earlier try counts though a later one is under way.
+    pub(super) hedged: bool,
+    /// When all is to be well again.
+    pub(super) end: Micros,
+    /// The one VIP that is in trouble, where the others must not notice (I8), and from when on that is judged.
+    pub(super) alone: Option<(IpAddr, Micros)>,
+}
+
+impl Plan {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let vips: Vec<IpAddr> = (1..=random.pick(&[1, 1, 1, 2, 2, 3, 5, 12]))
+            .map(|last| IpAddr::from([10, 0, 0, last]))
+            .collect();
+        let mut hosts = draw_hosts(random);
+        let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
+        if random.percent(4) {
+            // Another machine by the first one's name.
+            let mut twin = draw_host(random, hosts[0].timing, 0);
+            twin.starts = random.between(0, 6 * silence);
+            hosts.push(twin);
+        }
+        let schedule = Schedule::draw(random, hosts.len(), &vips, silence);
+        let end = schedule.over.max(6 * silence) + recovery(&hosts, &schedule);
+        Self {
+            hosts,
+            vips,
+            schedule,
+            slowest: random.pick(&[1_000, 3_000, 20_000]),
+            unruly: random.percent(20),
+            hedged: random.percent(30),
+            end,
+            alone: None,
+        }
+    }
+
+    /// A world in which all goes well, but for what concerns its first VIP.
+    pub(super) fn draw_with_one_in_trouble(random: &mut Random) -> Self {
+        let vips: Vec<IpAddr> =
+            (1..=random.pick(&[2, 3, 5])).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+        let hosts = draw_hosts(random);
+        let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
+        let schedule = Schedule::draw_for_one(random, hosts.len(), vips[0], silence);
+        let end = schedule.over + recovery(&hosts, &schedule);
+        let alone = Some((vips[0], 2 * silence));
+        Self { hosts, vips, schedule, slowest: 1_000, unruly: false, hedged: false, end, alone }
+    }
+}
+
+impl HostPlan {
+    /// How long it takes another to replace it, by the slowest clock.
+    fn silence(&self) -> Micros {
+        let silence = least_silence(self.bound()).max(self.timing.silence);
+        Clock::new(Clock::SLOWEST, 0).truly(silence)
+    }
+
+    /// How long it may at worst go on answering after it sent a renewal.
+    pub(super) fn bound(&self) -> Duration {
+        match self.fence {
+            Fence::Program => self.timing.right,
+            Fence::Lifetime => self.lifetime() + Duration::from_secs(1) + Self::ALLOWANCE,
+        }
+    }
+
+    /// How long after a renewal was sent a lifetime may still be begun on it.
+    pub(super) const ALLOWANCE: Duration = Duration::from_millis(150);
+
+    /// The address's lifetime: whole seconds that cover the right.
+    pub(super) fn lifetime(&self) -> Duration {
+        let right = self.timing.right;
+        Duration::from_secs(right.as_secs() + u64::from(right.subsec_nanos() > 0))
+    }
+}
+
+fn draw_hosts(random: &mut Random) -> Vec<HostPlan> {
+    let count = random.pick(&[2, 2, 2, 3, 3, 3, 4, 6]);
+    let timing = random.pick(&[Timing::DEFAULT, Timing::FAST, Timing::FAST, Timing::FASTEST]);
+    (0..count).map(|number| draw_host(random, timing, number)).collect()
+}
+
+fn draw_host(random: &mut Random, usual: Timing, number: u8) -> HostPlan {
+    let timings = [Timing::STEADY, Timing::DEFAULT, Timing::FAST, Timing::FASTEST];
+    let timing = if random.percent(8) { random.pick(&timings) } else { usual };
+    HostPlan {
+        name: char::from(b'a' + number).to_string(),
+        rate: random.pick(&[Clock::SLOWEST, Clock::FASTEST, 999_990, 1_000_010]),
+        fence: if random.percent(75) { Fence::Program } else { Fence::Lifetime },
+        timing,
+        priority: random.pick(&[100, 100, 100, 200]),
+        starts: random.between(0, 300_000),
+    }
+}
+
+/// The bound on how long after the last fault every VIP is answered for again: a node that lost its own name's session
+/// waits for that, the others may then wait for what it held; each waits anew once it has listed anew.
+fn recovery(hosts: &[HostPlan], schedule: &Schedule) -> Micros {
+    let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
+    let renew = hosts.iter().map(|host| host.timing.renew).max().unwrap_or_default();
+    let steps = Clock::new(Clock::SLOWEST, 0).truly(30 * renew);
+    let unknown = Clock::new(Clock::SLOWEST, 0).truly(least_silence(Timing::LONGEST_BOUND));
+    3 * silence + steps + if schedule.has_unknown_holders() { unknown } else { 0 }
+}

@@ -1,0 +1,186 @@
+//! How faults come about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::protocol::{Event, Key, Value, Write};
+use mantle_ebpf::wire::Mac;
+
+use super::clock::Clock;
+use super::fault::Fault;
+use super::kernel::{Fence, Kernel};
+use super::mutant::Mutant;
+use super::world::{Post, World};
+
+impl World {
+    /// Lets something go wrong, or puts it right.
+    pub(super) fn strike(&mut self, fault: Fault) {
+        self.story.tell(self.now, || format!("-- {fault:?}"));
+        match fault {
+            Fault::Freeze(at) => self.freeze(at),
+            Fault::Thaw(at) => self.thaw(at),
+            Fault::Kill(at) => self.hosts[at].dismiss(),
+            Fault::Start { at, remembers, vips } => self.start(at, remembers, vips),
+            Fault::Crash(at) => {
+                self.hosts[at].dismiss();
+                self.hosts[at].is_up = false;
+                let timeless = self.hosts[at].kernel.timeless;
+                self.hosts[at].kernel = Kernel { timeless, ..Kernel::default() };
+            }
+            Fault::Boot(at) => self.boot(at),
+            Fault::Stop(at) => self.post(at, 0, Post::Word(Event::Stop)),
+            Fault::CutEtcd(at) => self.hosts[at].reaches_etcd = false,
+            Fault::JoinEtcd(at) => self.hosts[at].reaches_etcd = true,
+            Fault::CutWatch(at) => self.hosts[at].hears_watch = false,
+            Fault::JoinWatch(at) => {
+                self.hosts[at].hears_watch = true;
+                self.listen(at);
+            }
+            Fault::Stall => self.etcd.stalled = true,
+            Fault::Resume => self.go_on(),
+            Fault::SlowDisk => self.etcd.slow_disk = true,
+            Fault::FastDisk => self.etcd.slow_disk = false,
+            Fault::Loss => self.etcd.lossy = true,
+            Fault::NoLoss => self.etcd.lossy = false,
+            Fault::Unready(at, vips) => {
+                self.hosts[at].unready = vips.into_iter().collect();
+                self.tell_facts(at);
+            }
+            Fault::Ready(at) => {
+                self.hosts[at].unready.clear();
+                self.tell_facts(at);
+            }
+            Fault::Sick(at, vip) => {
+                self.hosts[at].sick.insert(vip);
+            }
+            Fault::Well(at, vip) => {
+                self.hosts[at].sick.remove(&vip);
+            }
+            Fault::SlowHands(at) => self.hosts[at].slow_hands = true,
+            Fault::FastHands(at) => self.hosts[at].slow_hands = false,
+            Fault::DeleteSession(at) => {
+                let key = self.session_key(at);
+                self.meddle(Write::Delete(key));
+            }
+            Fault::SpoilSession(at) => {
+                let key = self.session_key(at);
+                self.meddle(Write::Put(key, Value::Garbage));
+            }
+            Fault::SpoilRecord(vip) => self.meddle(Write::Put(Key::Vip(vip), Value::Garbage)),
+            Fault::DeleteRecord(vip) => self.meddle(Write::Delete(Key::Vip(vip))),
+        }
+    }
+
+    fn session_key(&self, at: usize) -> Key {
+        Key::Node(self.hosts[at].plan.name.parse().expect("the plan's names are good"))
+    }
+
+    /// A foreign hand writes, if there is something to write over.
+    fn meddle(&mut self, write: Write) {
+        let (Write::Put(key, _) | Write::Delete(key)) = &write;
+        if self.etcd.store.keys.contains_key(key) {
+            let changes = self.etcd.store.force(&write);
+            self.show(&changes);
+        }
+    }
+
+    fn freeze(&mut self, at: usize) {
+        let host = &mut self.hosts[at];
+        host.is_frozen = host.agent.is_some();
+        if host.is_frozen && self.mutant == Some(Mutant::ClockStopsWhileFrozen) {
+            host.clock.stop(self.now);
+        }
+    }
+
+    /// What came in meanwhile reaches the agent at once, in an order that depends on the channels it came by.
+    fn thaw(&mut self, at: usize) {
+        let host = &mut self.hosts[at];
+        if !std::mem::take(&mut host.is_frozen) {
+            return;
+        }
+        host.clock.go_on(self.now);
+        if let Some(agent) = &mut host.agent {
+            agent.wake = None;
+        }
+        let answers_first = self.random.percent(50);
+        let (mut soon, mut later) = (Vec::new(), vec![Post::Wake]);
+        for post in std::mem::take(&mut self.hosts[at].mailbox) {
+            let is_answer = matches!(post, Post::Reply { .. } | Post::Word(_));
+            if is_answer == answers_first { soon.push(post) } else { later.push(post) }
+        }
+        let mut after = 0;
+        for post in soon.into_iter().chain(later) {
+            after += self.random.between(5, 60);
+            self.post(at, after, post);
+        }
+    }
+
+    fn boot(&mut self, at: usize) {
+        let host = &mut self.hosts[at];
+        if !std::mem::replace(&mut host.is_up, true) {
+            host.clock = Clock::new(host.plan.rate, self.now - 1_000_000.min(self.now));
+            host.renewed.clear();
+        }
+    }
+
+    fn start(&mut self, at: usize, remembers: bool, vips: Vec<IpAddr>) {
+        if self.hosts[at].agent.is_some() || !self.hosts[at].is_up {
+            return;
+        }
+        self.hosts[at].incarnation += u32::from(!remembers);
+        self.hosts[at].employ(at, vips.into_iter().collect());
+        self.find_leftovers(at);
+        let after = self.random.between(10, 20_000);
+        self.put_facts(at, after);
+        self.listen(at);
+    }
+
+    /// What a predecessor left is told of; what the config knows nothing of is taken off first, if that succeeds.
+    fn find_leftovers(&mut self, at: usize) {
+        let host = &mut self.hosts[at];
+        let now = host.clock.at(self.now);
+        let Some(agent) = &mut host.agent else { return };
+        let kernel = &mut host.kernel;
+        kernel.entries.retain(|ip, _| agent.vips.contains(ip) || host.sick.contains(ip));
+        let found: BTreeSet<IpAddr> =
+            kernel.entries.keys().copied().filter(|ip| kernel.stands(*ip, now)).collect();
+        let strays: Vec<IpAddr> = found.iter().copied().filter(|ip| !agent.vips.contains(ip)).collect();
+        let found =
+            if self.mutant == Some(Mutant::EntriesOutliveTheSession) { BTreeSet::new() } else { found };
+        self.post(at, 0, Post::Word(Event::Found(found)));
+        for ip in strays {
+            self.order_off(at, ip);
+        }
+    }
+
+    /// Tells the agent what its machine allows.
+    fn tell_facts(&mut self, at: usize) {
+        self.put_facts(at, 100);
+    }
+
+    fn put_facts(&mut self, at: usize, after: u64) {
+        let host = &self.hosts[at];
+        let Some(agent) = &host.agent else { return };
+        let ready = agent.vips.difference(&host.unready).copied().collect();
+        let bound = host.plan.bound();
+        let bound = self.mutant.map_or(bound, |mutant| mutant.bound(bound));
+        let links = BTreeMap::from([("eth0".to_owned(), Mac([2, 0, 0, 0, 0, 1]))]);
+        self.post(at, after, Post::Word(Event::Facts { links, ready, bound }));
+    }
+
+    /// Tells the story who is who.
+    pub(super) fn introduce(&mut self, at: usize) {
+        let plan = &self.hosts[at].plan;
+        self.story.tell(0, || {
+            let fence = match plan.fence {
+                Fence::Program => "the kernel program",
+                Fence::Lifetime => "lifetimes",
+            };
+            let timing = plan.timing;
+            format!(
+                "{}: {:?}/{:?}/{:?}, fenced by {fence}, its clock at {} ppm",
+                plan.name, timing.renew, timing.right, timing.silence, plan.rate
+            )
+        });
+    }
+}
