@@ -13,9 +13,9 @@ const fn settled(ticks: u64, faults: u8, orders: u8) -> Bounds {
     Bounds { nodes: 2, vips: 1, settled: true, ticks, faults, orders }
 }
 
-/// What is exhausted when nobody asks for more: many faults for a short time, few for a longer one, and the beginning.
+/// What is exhausted when nobody asks for more: the beginning, few faults for a longer time, more for a shorter one.
 const EXHAUSTED: [Bounds; 3] =
-    [settled(6, 2, 0), settled(7, 1, 1), Bounds { settled: false, ..settled(4, 1, 0) }];
+    [Bounds { settled: false, ..settled(4, 1, 0) }, settled(7, 1, 1), settled(6, 2, 0)];
 
 /// The rules that keep two nodes from answering, each with the bounds that show its breach.
 const BROKEN: [(Mutant, Bounds); 7] = [
@@ -66,6 +66,7 @@ fn exhaust(bounds: Bounds, until: Option<Instant>) -> Option<Vec<&'static str>> 
         if is_over { ", not exhausted" } else { "" }
     );
     let found: Vec<&'static str> = checker.discoveries().keys().copied().collect();
+    println!("it comes to {found:?}");
     for name in &found {
         assert!(
             !is_always(model, name),
