@@ -24,7 +24,7 @@ pub(super) struct Evidence<'a> {
     pub(super) suffered: &'a [Suffered],
     /// When etcd took no write from anybody.
     pub(super) outages: &'a [Gap],
-    /// When the client's own thread was kept waiting, however shortly.
+    /// When the lab's own threads were kept waiting, however shortly.
     pub(super) stalls: &'a [Gap],
     /// Each node's.
     pub(super) timings: &'a [Timing],
@@ -61,7 +61,7 @@ pub(super) struct Explained {
     pub(super) gap: Gap,
     /// All of them together; none if nothing could have caused it.
     pub(super) reasons: Vec<Reason>,
-    /// How long the client's own thread was kept waiting around then: as long as anybody else's may have been.
+    /// How long the lab's own threads were kept waiting around then: as long as anybody else's may have been.
     pub(super) kept_waiting: Duration,
 }
 
@@ -90,7 +90,7 @@ impl Evidence<'_> {
         gaps.iter().map(|gap| explain(vip, *gap, &causes, self.kept_waiting(gap))).collect()
     }
 
-    /// The longest time that the client's thread was kept waiting around a gap.
+    /// The longest time that a thread of the lab was kept waiting around a gap.
     fn kept_waiting(&self, gap: &Gap) -> Duration {
         let around = |stall: &&Gap| stall.from <= gap.to + AROUND && gap.from - AROUND <= stall.to;
         self.stalls.iter().filter(around).map(Gap::length).max().unwrap_or_default()
@@ -114,7 +114,7 @@ impl Evidence<'_> {
             let bounds = self.bounds(owner_at(changes, stall.from), stall);
             Cause {
                 kind: "machine stalled",
-                told: format!("the machine stood still for {} ms", stall.length().as_millis()),
+                told: format!("the machine kept a thread waiting for {} ms", stall.length().as_millis()),
                 from: stall.from,
                 until: stall.to + bounds.back().total(),
                 alone: bounds.stall(stall.length()),

@@ -14,6 +14,7 @@ mod plan;
 mod pulse;
 mod run;
 mod story;
+mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
@@ -100,7 +101,8 @@ fn judge(run: &Run, plan: &Plan) {
     let timings = plan.timings();
     let window = run.from..to;
     let (stalls, gaps) = run.stage.client.look(|probes| {
-        let stalls = probes.iter().next().map(|of| of.stalls(2 * INTERVAL)).unwrap_or_default();
+        let own = probes.iter().next().map(|of| of.stalls(2 * INTERVAL)).unwrap_or_default();
+        let stalls: Vec<Gap> = own.into_iter().chain(run.witness.waits(2 * INTERVAL)).collect();
         let evidence =
             Evidence { suffered: &run.suffered, outages: &outages, stalls: &stalls, timings: &timings };
         let explain = |of: &crate::probe::VipProbes| {

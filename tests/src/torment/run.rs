@@ -8,6 +8,7 @@ use mantle::protocol::Instant;
 use super::fault::{Fault, MemberFault, NodeFault, Turn, Which, Whom};
 use super::plan::{Episode, MEMBERS, NODES, Plan};
 use super::pulse::Pulse;
+use super::witness::Witness;
 use crate::asker::Asker;
 use crate::clock::{now, sleep_until, wait_for};
 use crate::etcd::EtcdOptions;
@@ -65,6 +66,7 @@ pub(super) enum On {
 /// The lab while it is tormented.
 pub(super) struct Run {
     pub(super) pulse: Pulse,
+    pub(super) witness: Witness,
     /// One for each node, sure that the VIPs are there: whoever answers when it must not is heard.
     _askers: Vec<Asker>,
     /// Each node's config: their timings differ.
@@ -89,6 +91,7 @@ impl Run {
         };
         let mut stage = Stage::empty(name, &setting);
         let pulse = Pulse::start(&stage.etcd);
+        let witness = Witness::start(stage.etcd.observer());
         let config = stage.config();
         let of_node = |timing| {
             config.replacen("kind: MantleConfig\n", &format!("kind: MantleConfig\ntiming: {timing}\n"), 1)
@@ -100,7 +103,8 @@ impl Run {
         }
         let macs = stage.nodes.iter().map(|node| node.host.port(PUBLIC_LINK).mac());
         let askers = macs.map(|mac| stage.lab.asker_every(ASKING, &VIPS, mac)).collect();
-        let mut run = Self { stage, pulse, _askers: askers, configs, suffered: Vec::new(), from: now() };
+        let mut run =
+            Self { stage, pulse, witness, _askers: askers, configs, suffered: Vec::new(), from: now() };
         run.wait_settled(run.from);
         run.from = now();
         run

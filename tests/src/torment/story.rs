@@ -36,7 +36,7 @@ impl Story<'_> {
         for stall in self.stalls {
             lines.push((
                 stall.from,
-                format!("· the client stood still for {} ms", stall.length().as_millis()),
+                format!("· the machine kept a thread waiting for {} ms", stall.length().as_millis()),
             ));
         }
         for explained in self.gaps {
