@@ -21,7 +21,6 @@ pub(super) fn snapshot() -> Snapshot {
             machine: "m".into(),
             agent_version: "0",
             started_at: NOW,
-            lateness: Duration::ZERO,
         },
         etcd: Etcd {
             connected: true,
@@ -55,5 +54,6 @@ pub(super) fn snapshot() -> Snapshot {
             since: NOW,
         }],
         peers: Vec::new(),
+        lateness: Duration::ZERO,
     }
 }

@@ -45,7 +45,7 @@ fn a_standby_that_died_with_the_owner_costs_a_step_and_no_more() {
 }
 
 /// What a node commits next.
-fn commits(effects: Vec<Effect>) -> Vec<super::super::Request> {
+fn commits(effects: Vec<Effect>) -> Vec<Request> {
     let commit = |effect| match effect {
         Effect::Commit(request) => Some(request),
         _ => None,
