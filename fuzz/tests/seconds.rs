@@ -48,6 +48,7 @@ fn watch_for_panics() {
     });
 }
 
+#[expect(clippy::print_stdout, reason = "how much was tried is shown by `--nocapture`")]
 fn seconds(target: Target, mutants: u64) {
     watch_for_panics();
     let inputs = inputs(target);

@@ -74,7 +74,7 @@ impl World {
         let after = if slow { self.random.between(0, 900_000) } else { self.random.between(20, 3_000) };
         let Some(agent) = &mut self.hosts[at].agent else { return };
         agent.hands.orders.push_back(order);
-        self.to_work(at, after);
+        self.set_to_work(at, after);
     }
 
     /// The hands get to their orders: one after the other, or all at once with only the last of a VIP's carried out.
@@ -84,7 +84,7 @@ impl World {
         agent.hands.busy = false;
         let is_sick = |order: &Order| matches!(order, Order::Stand(ip, ..) if sick.contains(ip));
         if self.mutant == Some(Mutant::OneHoldsUpAll) && agent.hands.orders.iter().any(is_sick) {
-            return self.to_work(at, 50_000);
+            return self.set_to_work(at, 50_000);
         }
         let count = if all { agent.hands.orders.len() } else { 1 };
         let mut orders: Vec<Order> = agent.hands.orders.drain(..count).collect();
@@ -110,7 +110,7 @@ impl World {
                 Order::Stand(ip, stance, mark) => self.stand(at, ip, stance, mark),
             }
         }
-        self.to_work(at, 20);
+        self.set_to_work(at, 20);
     }
 
     /// What failed is tried again, unless something else was ordered meanwhile.
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Lets the hands get to their orders, if there are any and they are not about to.
-    fn to_work(&mut self, at: usize, after: Micros) {
+    fn set_to_work(&mut self, at: usize, after: Micros) {
         let Some(agent) = &mut self.hosts[at].agent else { return };
         if !agent.hands.orders.is_empty() && !std::mem::replace(&mut agent.hands.busy, true) {
             self.post(at, after, Post::Hands);

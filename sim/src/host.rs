@@ -13,6 +13,7 @@ use super::plan::HostPlan;
 use super::world::Post;
 
 /// One machine.
+#[expect(clippy::struct_excessive_bools, reason = "each is a trouble of its own that a fault makes or ends")]
 pub(super) struct Host {
     pub(super) plan: HostPlan,
     pub(super) clock: Clock,

@@ -57,7 +57,7 @@ impl Mutant {
     pub fn bound(self, bound: Duration) -> Duration {
         match self {
             // The bound for which the rule gives what the true bound should have been: S = D.
-            Self::SilenceIsRight => (bound - least_silence(Duration::ZERO)) * 4 / 5,
+            Self::SilenceIsRight => bound.saturating_sub(least_silence(Duration::ZERO)) * 4 / 5,
             _ => bound,
         }
     }

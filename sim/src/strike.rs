@@ -60,14 +60,14 @@ impl World {
             Fault::FastHands(at) => self.hosts[at].slow_hands = false,
             Fault::DeleteSession(at) => {
                 let key = self.session_key(at);
-                self.meddle(Write::Delete(key));
+                self.meddle(&Write::Delete(key));
             }
             Fault::SpoilSession(at) => {
                 let key = self.session_key(at);
-                self.meddle(Write::Put(key, Value::Garbage));
+                self.meddle(&Write::Put(key, Value::Garbage));
             }
-            Fault::SpoilRecord(vip) => self.meddle(Write::Put(Key::Vip(vip), Value::Garbage)),
-            Fault::DeleteRecord(vip) => self.meddle(Write::Delete(Key::Vip(vip))),
+            Fault::SpoilRecord(vip) => self.meddle(&Write::Put(Key::Vip(vip), Value::Garbage)),
+            Fault::DeleteRecord(vip) => self.meddle(&Write::Delete(Key::Vip(vip))),
         }
     }
 
@@ -76,10 +76,10 @@ impl World {
     }
 
     /// A foreign hand writes, if there is something to write over.
-    fn meddle(&mut self, write: Write) {
-        let (Write::Put(key, _) | Write::Delete(key)) = &write;
+    fn meddle(&mut self, write: &Write) {
+        let (Write::Put(key, _) | Write::Delete(key)) = write;
         if self.etcd.store.keys.contains_key(key) {
-            let changes = self.etcd.store.force(&write);
+            let changes = self.etcd.store.force(write);
             self.show(&changes);
         }
     }

@@ -1,6 +1,8 @@
 //! The protocol under the model checker: exhausted within bounds, and refuted where a rule is broken.
 //!
-//! `MANTLE_MODEL_MINUTES` lets it go deeper for so long: bound after bound, each exhausted before the next.
+//! What is ignored goes deeper for `MANTLE_MODEL_MINUTES` (10): bound after bound, each exhausted before the next.
+
+#![expect(clippy::print_stdout, reason = "what was exhausted is shown by the test's own output")]
 
 use std::time::{Duration, Instant};
 
@@ -114,8 +116,9 @@ fn every_broken_rule_is_refuted() {
 }
 
 #[test]
+#[ignore = "takes the minutes it is given"]
 fn bound_after_bound_holds_for_as_long_as_was_asked_for() {
-    let Ok(minutes) = std::env::var("MANTLE_MODEL_MINUTES") else { return };
+    let minutes = std::env::var("MANTLE_MODEL_MINUTES").unwrap_or("10".into());
     let minutes: u64 =
         minutes.parse().unwrap_or_else(|_| panic!("MANTLE_MODEL_MINUTES={minutes} is no number"));
     let until = Instant::now() + Duration::from_secs(60 * minutes);

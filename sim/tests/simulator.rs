@@ -3,6 +3,11 @@
 //! `MANTLE_SEEDS` says how many are run, `MANTLE_SEED` which alone, with its story (`--nocapture` shows it where all is
 //! well, too).
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what was run, and the story of what failed, are shown by the test's own output"
+)]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -43,7 +48,7 @@ fn first_violated(run: Run, seeds: u64, broken: Option<Broken>) -> (Option<u64>,
                 first.fetch_min(seed, Ordering::Relaxed);
             }
         }
-        total.lock().unwrap().add(&counts);
+        total.lock().expect("no thread panicked").add(&counts);
     };
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
@@ -51,7 +56,7 @@ fn first_violated(run: Run, seeds: u64, broken: Option<Broken>) -> (Option<u64>,
         }
     });
     let first = first.into_inner();
-    ((first != u64::MAX).then_some(first), total.into_inner().unwrap())
+    ((first != u64::MAX).then_some(first), total.into_inner().expect("no thread panicked"))
 }
 
 /// Tells the story of a seed's world, which is to be one in which all goes well.

@@ -187,7 +187,7 @@ impl State {
         }
         if self.dawn {
             for at in 0..self.hosts.len() {
-                if self.store.keys.contains_key(&self.session_key(at)) {
+                if self.store.keys.contains_key(&Self::session_key(at)) {
                     faults.push(Fault::Delete(at));
                 }
             }

@@ -111,7 +111,7 @@ impl State {
             }
             Fault::SlowHands(at) => self.of_agent(at, |agent| agent.slow_hands = true),
             Fault::Delete(at) => {
-                let write = Write::Delete(self.session_key(at));
+                let write = Write::Delete(Self::session_key(at));
                 let changes = self.store.change(|store| store.force(&write));
                 for host in &mut self.hosts {
                     host.change(|host| host.show(&changes));
@@ -246,7 +246,7 @@ impl State {
             .change(|host| change(host.agent.as_mut().expect("only what an agent can do is offered")))
     }
 
-    pub(super) fn session_key(&self, at: usize) -> Key {
+    pub(super) fn session_key(at: usize) -> Key {
         Key::Node(Model::name(at))
     }
 }
