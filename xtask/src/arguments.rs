@@ -15,7 +15,7 @@ Each task first prepares what it needs; those marked * need root, since their la
   build-ebpf [--check]         build the kernel programs; or only compare what the sources give with what is committed
 * demo [--watch] [ARGS]        three nodes, an etcd and a client: watch the VIP move
 * test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
-* torment [--seed N] [--minutes M]   everything goes wrong at random; judged from the wire, every gap explained
+* torment [ARGS]               everything goes wrong at random; the wire is judged, every gap explained
   fuzz [--minutes N] [TARGET..]  look for inputs that the agent does not bear: values, frames, config, http, control
 * bench [ARGS]                 measure, with a release build
   help                         this page
