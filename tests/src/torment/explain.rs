@@ -115,7 +115,8 @@ impl Evidence<'_> {
             Cause {
                 kind: "machine stalled",
                 told: format!("the machine kept a thread waiting for {} ms", stall.length().as_millis()),
-                from: stall.from,
+                // Who waits is not the first one to.
+                from: stall.from - AROUND,
                 until: stall.to + bounds.back().total(),
                 alone: bounds.stall(stall.length()),
                 beside: bounds.waited_for(stall.length()),
@@ -157,15 +158,15 @@ impl Evidence<'_> {
                 })
             }
             (Fault::Member(what, _), On::Member(member)) => {
-                Some(self.beside(format!("etcd-{} {what}", member + 1), &span))
+                Some(self.beside(format!("etcd-{} {what}", member + 1), &span, changes))
             }
-            _ => Some(self.beside(fault.to_string(), &span)),
+            _ => Some(self.beside(fault.to_string(), &span, changes)),
         }
     }
 
     /// etcd's troubles: what of them nobody could write in is measured, and explains by itself.
-    fn beside(&self, told: String, span: &Gap) -> Cause {
-        let beside = self.bounds(None, span).wait_begun_anew();
+    fn beside(&self, told: String, span: &Gap, changes: &[Change]) -> Cause {
+        let beside = self.bounds(owner_at(changes, span.from), span).wait_begun_anew();
         Cause {
             kind: "etcd's member in trouble",
             told,
