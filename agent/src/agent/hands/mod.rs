@@ -62,6 +62,8 @@ pub(super) struct Hands {
     /// The links of the VIPs that are there, by the configuration's names.
     guarded: BTreeMap<Arc<str>, Guarded>,
     places: BTreeMap<IpAddr, Place>,
+    /// The VIPs whose addresses are off, and until when the kernel program still lets nothing leave in their names.
+    hushed: BTreeMap<IpAddr, Instant>,
     /// The session whose right it is, and until when that lasts.
     session: Revision,
     right: Instant,
@@ -111,6 +113,7 @@ impl Hands {
             strays: Strays::default(),
             guarded: BTreeMap::new(),
             places,
+            hushed: BTreeMap::new(),
             session: 0,
             right: Instant::ZERO,
             span: tools.right,
@@ -230,7 +233,7 @@ impl Hands {
 
     fn next_retry(&self, now: Instant) -> Instant {
         let retries = self.places.values().filter_map(|place| place.next_retry(now));
-        retries.chain(self.strays.due()).min().unwrap_or(NEVER)
+        retries.chain(self.strays.due()).chain(self.hushed.values().copied()).min().unwrap_or(NEVER)
     }
 
     fn tell(&self, event: Event) {

@@ -1,6 +1,7 @@
 //! Standing to the VIPs: what is given up, and what is taken up.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::Hands;
 use super::guarded::Guarded;
@@ -9,12 +10,17 @@ use crate::dataplane::{Entry, State};
 use crate::link::PutError;
 use crate::protocol::{Event, Instant, Stance};
 
+/// How long nothing leaves with a VIP as its source after the address is off: answers made while the fence kept the
+/// neighbour from being asked for wait in the kernel for its MAC, for three tries a second apart.
+const HUSH: Duration = Duration::from_secs(4);
+
 impl Hands {
     /// Does the difference between what is ordered and what stands: first what is to be given up.
     pub(super) fn settle(&mut self, now: Instant) {
         self.remove_strays(now);
         self.give_up(now);
         self.take_up(now);
+        self.end_hush(now);
     }
 
     /// Silence first, of what answers on the link; then the address, and with the kernel's word that it is off the
@@ -41,15 +47,29 @@ impl Hands {
         for ((_, ip), removed) in standing.into_iter().zip(removed) {
             let Some(place) = self.places.get_mut(&ip) else { continue };
             match removed {
-                Ok(()) => place.cleared(),
+                Ok(()) => {
+                    place.cleared();
+                    if self.fence.is_loaded() {
+                        self.hushed.insert(ip, now + HUSH);
+                    }
+                }
                 Err(error) => place.failed(now, &error),
             }
         }
         for ip in given_up {
             if self.places[&ip].put_on.is_none() && !self.strays.hold(ip) {
-                self.leave(ip);
+                if !self.hushed.contains_key(&ip) {
+                    self.leave(ip);
+                }
                 self.confirm(ip);
             }
+        }
+    }
+
+    /// Leaves to the kernel's own stack what was hushed for long enough.
+    fn end_hush(&mut self, now: Instant) {
+        for ip in self.hushed.extract_if(.., |_, until| now >= *until).map(|(ip, _)| ip).collect::<Vec<_>>() {
+            self.leave(ip);
         }
     }
 
@@ -79,6 +99,7 @@ impl Hands {
         }
         // What comes before everything is in place is dropped rather than half answered.
         for (ip, guarded) in &wanted {
+            self.hushed.remove(ip);
             if self.places[ip].stands_on != Some(guarded.home) {
                 self.set(*ip, State::Prepared, *guarded);
             }
