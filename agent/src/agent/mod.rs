@@ -42,6 +42,7 @@ use crate::dataplane::RightCell;
 use crate::etcd::{self, Etcd};
 use crate::link::OpenError;
 use crate::observe::{feed, listen, snapshot};
+use crate::protocol::WhenNobodyIsReady;
 use crate::protocol::node::{Node, Settings};
 
 /// Why an agent cannot run.
@@ -94,6 +95,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         machine: runtime_dir.machine().to_owned(),
         timing: config.timing,
         priority: config.priority,
+        when_nobody_is_ready: WhenNobodyIsReady::Hold,
         vips: vips.keys().copied().collect(),
     };
     let facts = facts(config, &settings, vips.clone());

@@ -3,6 +3,7 @@
 //! Nothing in here waits, sends or reads a clock. The same code runs in the agent, in the simulator and under
 //! the model checker.
 
+pub mod health;
 pub mod key;
 pub mod node;
 pub mod session;
@@ -12,6 +13,7 @@ pub mod timing;
 pub mod txn;
 pub mod view;
 
+pub use health::{Health, WhenNobodyIsReady};
 pub use key::{Epoch, Key, NodeName, Revision};
 pub use node::{Effect, Event, Node};
 pub use session::{Holder, Record, Session, Value};

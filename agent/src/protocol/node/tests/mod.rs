@@ -1,5 +1,6 @@
 //! What a node does, told as stories against a store that behaves as etcd promises to.
 
+mod health;
 mod store;
 mod world;
 

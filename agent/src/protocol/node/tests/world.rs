@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{Effect, Event, Happening, Node, Purpose, Request, Settings};
 use super::store::Store;
-use crate::protocol::{Answer, Change, Instant, Stance, Timing, Write};
+use crate::protocol::{Answer, Change, Instant, Stance, Timing, WhenNobodyIsReady, Write};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
 pub(super) struct Host {
@@ -49,6 +49,7 @@ pub(super) fn settings(name: &str, vips: &[IpAddr]) -> Settings {
         machine: format!("machine-of-{name}"),
         timing: Timing::DEFAULT,
         priority: 100,
+        when_nobody_is_ready: WhenNobodyIsReady::Hold,
         vips: vips.iter().copied().collect(),
     }
 }
