@@ -8,6 +8,7 @@ mod crash;
 mod etcd_trouble;
 mod fence;
 mod garbage;
+mod health;
 mod life;
 mod link_trouble;
 mod many;
