@@ -114,12 +114,13 @@ fn pace(section: Section<'_>, report: &mut Report) -> CheckPace {
     section.fill("recovery", &mut pace.recovery, report, |text| {
         duration_within(text, "recovery", Duration::ZERO, hour)
     });
-    let count = |text: &str| match text.parse() {
-        Ok(count @ 1..=100) => Ok(count),
-        _ => {
-            let wanted = "a number from 1 to 100".to_owned();
-            Err(Fault::Invalid { found: quoted(text), what: "number of results in a row", wanted })
-        }
+    let count = |text: &str| {
+        let invalid = || Fault::Invalid {
+            found: quoted(text),
+            what: "number of results in a row",
+            wanted: "a number from 1 to 100".to_owned(),
+        };
+        text.parse().ok().filter(|count| (1..=100).contains(count)).ok_or_else(invalid)
     };
     section.fill("rise", &mut pace.rise, report, count);
     section.fill("fall", &mut pace.fall, report, count);
@@ -223,12 +224,13 @@ fn server_name(section: Section<'_>, report: &mut Report) -> Option<String> {
 
 /// The wanted status codes: one, or a list.
 fn statuses(section: Section<'_>, report: &mut Report) -> Option<Vec<u16>> {
-    let code = |text: &str| match text.parse() {
-        Ok(code @ 100..=599) => Ok(code),
-        _ => {
-            let wanted = "one such as 200, or a list of them".to_owned();
-            Err(Fault::Invalid { found: quoted(text), what: "HTTP status", wanted })
-        }
+    let code = |text: &str| {
+        let invalid = || Fault::Invalid {
+            found: quoted(text),
+            what: "HTTP status",
+            wanted: "one such as 200, or a list of them".to_owned(),
+        };
+        text.parse().ok().filter(|code| (100..=599).contains(code)).ok_or_else(invalid)
     };
     match section.get("status") {
         None => Some(vec![200]),

@@ -51,13 +51,11 @@ impl Prober {
             .stuck
             .take()
             .unwrap_or_else(|| spawn_blocking(move || command::run(&command, limit, &stopping)));
-        match timeout(limit + GRACE, &mut running).await {
-            Ok(result) => result.unwrap_or_else(|error| Err(format!("the try was cut short: {error}"))),
-            Err(_) => {
-                self.stuck = Some(running);
-                Err("the command was killed and does not end: it hangs within the kernel".to_owned())
-            }
+        if let Ok(result) = timeout(limit + GRACE, &mut running).await {
+            return result.unwrap_or_else(|error| Err(format!("the try was cut short: {error}")));
         }
+        self.stuck = Some(running);
+        Err("the command was killed and does not end: it hangs within the kernel".to_owned())
     }
 }
 

@@ -36,11 +36,13 @@ fn start(checks: &[Check]) -> (Checks, mpsc::Receiver<Report>) {
 
 /// Waits for a report that is as it should be.
 fn wait(reports: &mpsc::Receiver<Report>, is_so: impl Fn(&Report) -> bool) -> Report {
+    let began = std::time::Instant::now();
     loop {
         let report = reports.recv_timeout(LONG).expect("there is a report every so often");
         if is_so(&report) {
             return report;
         }
+        assert!(began.elapsed() < LONG, "still {report:#?}");
     }
 }
 

@@ -103,9 +103,10 @@ impl<T: FnMut(Report)> Watcher<T> {
             return;
         }
         (look.health, look.since) = (judgement.health(), now);
-        match failure {
-            Some(failure) => tracing::warn!(check = %look.name, "the check fails: {failure}"),
-            None => tracing::info!(check = %look.name, "the check succeeds"),
+        if let Some(failure) = failure {
+            tracing::warn!(check = %look.name, "the check fails: {failure}");
+        } else {
+            tracing::info!(check = %look.name, "the check succeeds");
         }
         self.tell();
     }

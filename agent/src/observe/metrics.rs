@@ -110,16 +110,23 @@ impl Page<'_> {
                 family.encode_family(&labels(check))?.encode_gauge(&last.took.as_secs_f64())?;
             }
         }
-        let counts: [(&str, &str, fn(&CheckLook) -> u64); 2] = [
-            ("check_tries", "How often the check was tried", |check| check.tries),
-            ("check_failures", "How many tries of the check failed", |check| check.failures),
-        ];
-        for (name, help, count) in counts {
-            let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for check in &snapshot.checks {
-                let count = count(check);
-                family.encode_family(&labels(check))?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-            }
+        let help = "How often the check was tried";
+        self.tried("check_tries", help, snapshot, |check| check.tries)?;
+        let help = "How many tries of the check failed";
+        self.tried("check_failures", help, snapshot, |check| check.failures)
+    }
+
+    fn tried(
+        &mut self,
+        name: &str,
+        help: &str,
+        snapshot: &Snapshot,
+        count: fn(&CheckLook) -> u64,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for check in &snapshot.checks {
+            let (labels, count) = ([("check", &*check.name)], count(check));
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

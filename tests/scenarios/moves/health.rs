@@ -137,6 +137,42 @@ fn an_owner_told_to_release_does_so_though_nobody_is_ready() {
 }
 
 #[test]
+fn only_a_service_that_proves_who_it_is_is_believed() {
+    let kinds = [
+        ("proven", "caFile: service/ca.pem", true),
+        ("stranger", "caFile: service/wrong-ca.pem", true),
+        ("namesake", "caFile: service/ca.pem, serverName: somebody.else", true),
+        ("address", "caFile: service/ca.pem, serverName: 10.96.0.1", true),
+        ("unknown-client", "caFile: service/ca.pem", false),
+    ];
+    let identity = ", certFile: service/client.pem, keyFile: service/client-key.pem";
+    let checks = kinds.map(|(name, trust, shown)| {
+        let identity = if shown { identity } else { "" };
+        format!("  - {{name: {name}, interval: 100ms, fall: 1, kubeApiserver: {{{trust}{identity}}}}}\n")
+    });
+    let settings = format!("health:\n  checks:\n{}", checks.concat());
+    let mut stage = Stage::empty("proof", &Setting { settings: &settings, ..Setting::default() });
+    let tls = Service::certificates(&stage.lab);
+    let host = stage.lab.host("a");
+    let _service = Service::start(&host, &tls);
+    let config = stage.config();
+    stage.add_host(host, &config);
+    let decided = |status: &Value| {
+        let checks = status["checks"].as_array().expect("a list");
+        checks.len() == kinds.len() && checks.iter().all(|check| check["health"] != "unknown")
+    };
+    let status = stage.wait_status(0, "a verdict on each", decided);
+    let verdicts: Vec<&str> =
+        (0..kinds.len()).map(|at| status["checks"][at]["health"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["good", "failing", "failing", "good", "failing"], "{status:#}");
+    for (at, why) in [(1, "UnknownIssuer"), (2, "somebody.else"), (4, "CertificateRequired")] {
+        let failure = status["checks"][at]["last"]["failure"].as_str().unwrap();
+        assert!(failure.contains(why), "{failure}");
+    }
+    stage.end();
+}
+
+#[test]
 fn a_node_takes_nothing_up_before_its_check_has_succeeded() {
     let settings = format!("health:\n  checks:\n{CHECK}");
     let mut stage = Stage::empty("unknown", &Setting { settings: &settings, ..Setting::default() });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::{Check, CheckKind, CheckPace, CheckTls, CommandCheck, Health, HttpCheck};
-use super::{BODY, mantle, read, warnings};
+use super::{BODY, VIP, mantle, read, warnings};
 use crate::protocol::WhenNobodyIsReady;
 
 /// Reads one check without its name.
@@ -108,6 +108,25 @@ fn certificates_are_found_and_the_apiservers_has_its_defaults() {
     let tls = Some(tls(Some("kubernetes"), None));
     let readyz = HttpCheck { address, path: "/readyz".to_owned(), statuses: vec![200], tls };
     assert_eq!(apiserver.kind, CheckKind::Http(readyz));
+}
+
+#[test]
+fn what_the_documents_show_is_read_and_has_the_defaults_they_name() {
+    const DOCS: &str = include_str!("../../../../docs/health.md");
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.crt");
+    fs::write(&ca, "").unwrap();
+    let (_, rest) = DOCS.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let example = example.replace("/etc/kubernetes/pki/ca.crt", &ca.display().to_string());
+    let config = read(&format!("{VIP}---\n{example}")).unwrap();
+    assert_eq!(warnings(&config), [""; 0]);
+    let names: Vec<&str> = config.health.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["apiserver", "postgres", "proxy", "disk"]);
+    for check in &config.health.checks {
+        assert_eq!(check.pace, CheckPace::default(), "{}", check.name);
+    }
+    assert_eq!(config.health.when_nobody_is_ready, WhenNobodyIsReady::default());
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Node {
     fn decide_leaving(&mut self, now: Instant, ip: IpAddr, session: Revision) -> bool {
         let Some(vip) = self.vips.get(&ip) else { return false };
         let mine = vip.names(&self.settings.name, session);
-        let leaves = mine && (self.stopping || !vip.wearable || self.yields(now, ip, vip));
+        let leaves = mine && (self.stopping || !vip.wearable || self.yields(now, ip));
         if let Some(vip) = self.vips.get_mut(&ip) {
             vip.leaving |= leaves;
             vip.held_last |= mine;
@@ -94,27 +94,41 @@ impl Node {
     }
 
     /// Whether an owner gives a VIP up for its health: to another node, or to nobody if that was asked for.
-    fn yields(&self, now: Instant, ip: IpAddr, vip: &Vip) -> bool {
-        vip.health == Health::Failing
-            && match self.settings.when_nobody_is_ready {
-                WhenNobodyIsReady::Hold => self.another_is_ready_until(now, ip).is_some(),
-                WhenNobodyIsReady::Release => true,
-            }
+    fn yields(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let Some(vip) = self.vips.get(&ip).filter(|vip| vip.health == Health::Failing) else { return false };
+        if self.settings.when_nobody_is_ready == WhenNobodyIsReady::Release {
+            return true;
+        }
+        let keep_until = vip.keep_until;
+        if self.another_is_ready_until(now, ip).is_none() {
+            return false;
+        }
+        if now < keep_until {
+            self.wake_at(keep_until);
+        }
+        now >= keep_until
     }
 
     /// Whether this node takes back what it held last though its health speaks against it: it gave the VIP up to a node
-    /// that then did not take it, and nobody else is ready any more.
+    /// that then did not take it. At once if nobody else is ready any more. Otherwise when a silence has passed: then that
+    /// node is deaf, say, and nothing is given up to it again for a while.
     fn wants_back(&mut self, now: Instant, ip: IpAddr) -> bool {
         let vip = &self.vips[&ip];
         let hold = self.settings.when_nobody_is_ready == WhenNobodyIsReady::Hold;
         if !hold || !vip.held_last || !vip.wearable || vip.ready {
             return false;
         }
-        let another = self.another_is_ready_until(now, ip);
-        if let Some(until) = another {
-            self.wake_at(until);
+        let silence = self.settings.timing.silence;
+        let spurned_at = vip.since + silence;
+        let Some(until) = self.another_is_ready_until(now, ip) else { return true };
+        if now < spurned_at {
+            self.wake_at(until.min(spurned_at));
+            return false;
         }
-        another.is_none()
+        if let Some(vip) = self.vips.get_mut(&ip) {
+            vip.keep_until = now + 10 * silence;
+        }
+        true
     }
 
     /// Until when some other node that is ready for the VIP counts as alive, if there is any.
@@ -326,7 +340,9 @@ impl Node {
         if !vip.record_is(now, entry) {
             return;
         }
-        vip.held_last &= !matches!(&vip.held, Held::By(holder) if holder.node != self.settings.name);
+        if matches!(&vip.held, Held::By(holder) if holder.node != self.settings.name) {
+            (vip.held_last, vip.keep_until) = (false, Instant::ZERO);
+        }
         let (after, epoch) = (vip.held.clone(), vip.epoch);
         let is_own = |held: &Held| matches!(held, Held::By(holder) if holder.node == self.settings.name);
         let happening = match (&before, &after) {

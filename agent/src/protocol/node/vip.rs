@@ -28,6 +28,8 @@ pub(super) struct Vip {
     pub(super) health: Health,
     /// Whether this node held it last: nobody else is known to have held it since.
     pub(super) held_last: bool,
+    /// For its health it is not given up before: the last time nobody took it, though somebody said to be ready.
+    pub(super) keep_until: Instant,
     /// The record's mod revision, 0 if there is none: what a transaction compares.
     pub(super) modified: Revision,
     /// Whether the record was readable when last seen. When it was deleted or overwritten by a foreign hand the last
@@ -60,6 +62,7 @@ impl Default for Vip {
             wearable: false,
             health: Health::Good,
             held_last: false,
+            keep_until: Instant::ZERO,
             modified: 0,
             readable: true,
             epoch: 0,

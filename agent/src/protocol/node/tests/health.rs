@@ -128,6 +128,41 @@ fn what_a_node_fails_over_before_it_takes_it_is_taken_back_at_once() {
 }
 
 #[test]
+fn what_a_deaf_node_does_not_take_is_taken_back_and_kept_for_a_while() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    // It renews and says to be ready, and hears of no release.
+    world.hosts[b].watch = false;
+    judged(&mut world, a, Health::Failing);
+    let mut dark = 0;
+    for _ in 0..60_000 {
+        world.pass(ms(1));
+        dark += u32::from(world.owner(ip(1)).is_none());
+    }
+    let releases = world.hosts[a].committed.iter().filter(|purpose| **purpose == Purpose::Release).count();
+    assert!(releases <= 5, "{releases} times");
+    assert!(dark <= 7_000, "nobody answered for {dark} ms of a minute");
+
+    world.hosts[b].watch = true;
+    world.relist(b);
+    world.pass(ms(15_000));
+    assert_eq!(world.owner(ip(1)), Some(b), "one that hears is given it in the end");
+}
+
+#[test]
+fn what_another_took_and_left_is_not_taken_back() {
+    let (mut world, a, b) = two();
+    world.pass(ms(1_000));
+    judged(&mut world, a, Health::Failing);
+    assert_eq!(world.owner(ip(1)), Some(b));
+    world.give(b, Event::Stop);
+    world.pass(ms(30_000));
+    assert_eq!(world.owner(ip(1)), None, "a was not the last to hold it");
+    judged(&mut world, a, Health::Good);
+    assert_eq!(world.owner(ip(1)), Some(a));
+}
+
+#[test]
 fn a_node_that_fails_takes_nothing_up() {
     let (mut world, a, b) = two();
     judged(&mut world, b, Health::Failing);
