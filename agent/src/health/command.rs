@@ -192,7 +192,7 @@ mod tests {
     fn what_hangs_is_killed_with_all_that_it_started() {
         let directory = tempfile::tempdir().unwrap();
         let pids = directory.path().join("pids");
-        let line = format!("sleep 600 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
+        let line = format!("sleep 60 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
         let began = Instant::now();
         let said = shell(&line, Duration::from_millis(500));
         assert!(said.unwrap_err().starts_with("the command still ran after 500ms and was killed"));
@@ -217,7 +217,7 @@ mod tests {
     fn what_it_leaves_behind_is_killed_too_and_not_waited_for() {
         let began = Instant::now();
         // The one in the background holds the output open.
-        assert_eq!(shell("sleep 600 & exit 0", LONG), Ok(()));
+        assert_eq!(shell("sleep 60 & exit 0", LONG), Ok(()));
         assert!(began.elapsed() < LONG / 2);
     }
 
@@ -243,7 +243,7 @@ mod tests {
     fn an_agent_that_ends_waits_for_none() {
         let began = Instant::now();
         let stopping = AtomicBool::new(true);
-        let said = run(&CommandCheck::Shell("sleep 600".to_owned()), LONG, &stopping);
+        let said = run(&CommandCheck::Shell("sleep 60".to_owned()), LONG, &stopping);
         assert!(said.is_err());
         assert!(began.elapsed() < LONG / 2);
     }

@@ -48,7 +48,7 @@ fn wait(reports: &mpsc::Receiver<Report>, is_so: impl Fn(&Report) -> bool) -> Re
 
 #[test]
 fn nothing_is_known_before_the_first_result() {
-    let (_checks, reports) = start(&[check("slow", Some(&[2]), shell("sleep 600"))]);
+    let (_checks, reports) = start(&[check("slow", Some(&[2]), shell("sleep 60"))]);
     let first = reports.try_recv().expect("told before anything is tried");
     assert_eq!(first.vips, [(ip(2), Health::Unknown)].into(), "a VIP without a check has no verdict");
     assert_eq!(first.objection(ip(2)).as_deref(), Some("check slow has not decided yet"));
@@ -77,7 +77,7 @@ fn one_that_hangs_holds_up_no_other() {
     let mute = HttpCheck { address, path: "/".to_owned(), statuses: vec![200], tls: None };
     let (_checks, reports) = start(&[
         check("mute", Some(&[1]), CheckKind::Http(mute)),
-        check("hung", Some(&[1]), shell("sleep 600")),
+        check("hung", Some(&[1]), shell("sleep 60")),
         check("quick", Some(&[2]), CheckKind::Tcp(address)),
     ]);
     let report =
@@ -103,7 +103,7 @@ fn one_that_dies_fails_and_comes_back() {
 
 #[test]
 fn the_end_is_not_held_up_by_a_command_that_hangs() {
-    let mut hung = check("hung", None, shell("sleep 600"));
+    let mut hung = check("hung", None, shell("sleep 60"));
     hung.pace.timeout = Duration::from_mins(1);
     let (checks, reports) = start(&[hung]);
     reports.recv_timeout(LONG).unwrap();
