@@ -111,7 +111,7 @@ impl Node {
 
     /// Whether this node takes back what it held last though its health speaks against it: it gave the VIP up to a node
     /// that then did not take it. At once if nobody else is ready any more. Otherwise when a silence has passed: then that
-    /// node is deaf, say, and nothing is given up to it again for a while.
+    /// node only says to be ready, and nothing is given up for its word again for a while.
     fn wants_back(&mut self, now: Instant, ip: IpAddr) -> bool {
         let vip = &self.vips[&ip];
         let hold = self.settings.when_nobody_is_ready == WhenNobodyIsReady::Hold;
