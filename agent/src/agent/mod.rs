@@ -149,12 +149,14 @@ fn start_checks(config: &Config, news: mpsc::UnboundedSender<News>) -> io::Resul
     let vips = config.vips.iter().map(|vip| vip.ip).collect();
     let mut judged = None;
     let tell = move |report: Report| {
-        // The core is gone only when the agent ends; then nobody needs the news.
-        if judged.as_ref() != Some(&report.vips) {
-            let _ = news.send(News::Event(Event::Health(report.vips.clone())));
-            judged = Some(report.vips.clone());
-        }
+        let verdicts = (judged.as_ref() != Some(&report.vips)).then(|| report.vips.clone());
+        // What it looks like first: whoever sees a VIP's readiness change is to find the reason there already. The core is
+        // gone only when the agent ends; then nobody needs the news.
         let _ = news.send(News::Health(report));
+        if let Some(verdicts) = verdicts {
+            judged = Some(verdicts.clone());
+            let _ = news.send(News::Event(Event::Health(verdicts)));
+        }
     };
     Checks::start(checks, &vips, tell).map(Some)
 }
