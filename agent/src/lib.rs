@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod dataplane;
 pub mod etcd;
+pub mod health;
 pub mod link;
 pub mod observe;
 pub mod protocol;

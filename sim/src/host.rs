@@ -119,6 +119,7 @@ impl Host {
             machine: format!("machine-{number}/{}", self.incarnation),
             timing: self.plan.timing,
             priority: self.plan.priority,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             vips: vips.clone(),
         };
         self.life += 1;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::dataplane::{Counters, LinkMode};
+use crate::health::Report;
 use crate::protocol::{Event, Instant, Revision, Stance};
 
 /// What the core wants of the hands.
@@ -25,6 +26,8 @@ pub(super) enum News {
     Waits(Vec<(IpAddr, Arc<str>)>),
     /// By what the kernel program fences each link that is there, if it does.
     Modes(BTreeMap<Arc<str>, Option<LinkMode>>),
+    /// What the checks say.
+    Health(Report),
     /// What the kernel program counted of the VIPs that it knows.
     Counts(BTreeMap<IpAddr, Counters>),
 }

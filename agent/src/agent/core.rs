@@ -131,6 +131,10 @@ impl Core {
                 self.showing.modes(modes);
                 None
             }
+            News::Health(report) => {
+                self.showing.health(report);
+                None
+            }
             News::Counts(counts) => {
                 self.showing.counts(counts);
                 None

@@ -8,7 +8,7 @@ use super::documents::{self, MOST_DOCUMENTS};
 use super::error::{Concern, Errors, Fault, quoted};
 use super::origin::{Origin, Position};
 use super::report::Report;
-use super::{Announce, Config, Dataplane, Etcd, Guardian, Handoff, Http, Vip, kind, source};
+use super::{Announce, Config, Dataplane, Etcd, Guardian, Handoff, Health, Http, Vip, kind, source};
 use crate::protocol::{NodeName, Timing};
 
 /// What the documents read so far say.
@@ -36,6 +36,11 @@ pub(super) struct Settings {
     pub(super) dataplane: Dataplane,
     pub(super) announce: Announce,
     pub(super) handoff: Handoff,
+    pub(super) health: Health,
+    /// The VIPs that checks name, and where.
+    pub(super) checked_vips: Vec<(Origin, IpAddr)>,
+    /// The addresses that checks ask, and where.
+    pub(super) check_targets: Vec<(Origin, IpAddr)>,
     pub(super) http: Http,
     pub(super) runtime_dir: PathBuf,
     pub(super) priority: u32,
@@ -53,6 +58,9 @@ impl Default for Settings {
             dataplane: Dataplane::default(),
             announce: Announce::default(),
             handoff: Handoff::default(),
+            health: Health::default(),
+            checked_vips: Vec::new(),
+            check_targets: Vec::new(),
             http: Http::default(),
             runtime_dir: PathBuf::from(super::RUNTIME_DIR),
             priority: 100,
@@ -128,6 +136,16 @@ impl Draft {
                 report.warn_at(origin, Concern::EtcdBehindVip { endpoint: ip.to_string() });
             }
         }
+        for (origin, vip) in settings.checked_vips {
+            if !self.places.contains_key(&vip) {
+                report.error_at(origin, Fault::NoSuchVip { vip });
+            }
+        }
+        for (origin, vip) in settings.check_targets {
+            if self.places.contains_key(&vip) {
+                report.warn_at(origin, Concern::CheckBehindVip { vip });
+            }
+        }
         let node = settings.node.or_else(|| host_name.parse().ok());
         if node.is_none() {
             report.error(None, Fault::HostName { found: quoted(host_name) });
@@ -141,6 +159,7 @@ impl Draft {
             dataplane: settings.dataplane,
             announce: settings.announce,
             handoff: settings.handoff,
+            health: settings.health,
             http: settings.http,
             runtime_dir: settings.runtime_dir,
             priority: settings.priority,

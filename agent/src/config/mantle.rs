@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use super::{Announce, Handoff, Mode, etcd};
+use super::{Announce, Handoff, Mode, etcd, health};
 use crate::protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "dataplane",
     "announce",
     "handoff",
+    "health",
     "http",
     "runtimeDir",
     "priority",
@@ -71,6 +72,9 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
     if let Some(section) = document.own_section("handoff", &["drain"], report) {
         let Handoff { drain } = &mut settings.handoff;
         section.fill("drain", drain, report, |text| duration_within(text, "drain", Duration::ZERO, HOUR));
+    }
+    if let Some(section) = document.own_section("health", health::KEYS, report) {
+        health::read(section, &mut settings, report);
     }
     if let Some(section) = document.own_section("http", &["listen"], report) {
         section.fill("listen", &mut settings.http.listen, report, listen);
@@ -206,7 +210,8 @@ fn grace(text: &str) -> Result<Option<Duration>, Fault> {
     Ok(Some(duration_within(text, "grace", Duration::ZERO, LONGEST_GRACE)?))
 }
 
-fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {
+/// What was found is none of the known words.
+pub(super) fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {
     let wanted = match nearest(found, known.iter().copied()) {
         Some(meant) => meant.to_owned(),
         None => format!("{} {or}", known.join(", ")).trim_end().to_owned(),

@@ -6,11 +6,13 @@
 
 mod address;
 mod assemble;
+mod check;
 mod documents;
 mod duration;
 mod endpoint;
 mod error;
 mod etcd;
+mod health;
 mod kind;
 mod layer2vip;
 mod machine;
@@ -32,6 +34,7 @@ use std::time::Duration;
 use crate::protocol::{NodeName, Timing};
 
 pub use self::address::AddressError;
+pub use self::check::{Check, CheckKind, CheckPace, CheckTls, CommandCheck, Health, HttpCheck};
 pub use self::duration::DurationError;
 pub use self::endpoint::EndpointError;
 pub use self::error::{Concern, Error, Errors, Fault, Warning};
@@ -63,6 +66,8 @@ pub struct Config {
     pub announce: Announce,
     /// How a planned move goes.
     pub handoff: Handoff,
+    /// What decides whether this node is ready, beside its links.
+    pub health: Health,
     /// Where metrics and status are served.
     pub http: Http,
     /// Session, lock and control socket; pins below bpffs go by the same name.

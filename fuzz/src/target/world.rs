@@ -44,6 +44,7 @@ impl World {
             machine: "m".to_owned(),
             timing: Timing::DEFAULT,
             priority: 100,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             vips: vips.clone(),
         };
         let now = Instant::from_boot(Duration::from_secs(1000));

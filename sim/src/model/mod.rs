@@ -91,6 +91,7 @@ impl Model {
             machine: format!("{at}/{incarnation}"),
             timing: Self::TIMING,
             priority: 100,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             vips: self.vips(),
         }
     }

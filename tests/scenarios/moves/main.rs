@@ -11,6 +11,7 @@ mod foreign;
 mod garbage;
 mod guardian;
 mod hedged;
+mod health;
 mod life;
 mod link_trouble;
 mod many;

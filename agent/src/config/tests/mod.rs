@@ -3,6 +3,7 @@
 mod facts;
 mod files;
 mod good;
+mod health;
 mod refused;
 
 use std::path::Path;
