@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use super::{Announce, Handoff, Mode, etcd};
+use super::{Announce, Handoff, Mode, addresses, etcd};
 use crate::protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
@@ -29,6 +29,8 @@ const KEYS: &[&str] = &[
     "handoff",
     "http",
     "runtimeDir",
+    "stateDir",
+    "addresses",
     "priority",
 ];
 
@@ -72,6 +74,12 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
         section.fill("listen", &mut settings.http.listen, report, listen);
     }
     document.fill("runtimeDir", &mut settings.runtime_dir, report, runtime_dir);
+    document.fill("stateDir", &mut settings.state_dir, report, |text| {
+        absolute(text, "state directory", super::STATE_DIR)
+    });
+    if let Some(section) = document.section("addresses", report) {
+        addresses::read(section, &mut settings, draft, report);
+    }
     document.fill("priority", &mut settings.priority, report, priority);
     draft.settings = Some((origin, settings));
 }
@@ -169,18 +177,23 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, Fault> {
     })
 }
 
-fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
+fn absolute(text: &str, what: &'static str, example: &str) -> Result<PathBuf, Fault> {
     let path = Path::new(text);
     // A zero byte would end the path early for the kernel.
     if !path.is_absolute() || path.parent().is_none() || text.contains('\0') {
-        let wanted = "an absolute path such as /run/mantle".to_owned();
-        return Err(Fault::Invalid { found: quoted(text), what: "runtime directory", wanted });
+        let wanted = format!("an absolute path such as {example}");
+        return Err(Fault::Invalid { found: quoted(text), what, wanted });
     }
+    Ok(path.to_owned())
+}
+
+fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
+    let path = absolute(text, "runtime directory", super::RUNTIME_DIR)?;
     let longest = LONGEST_SOCKET_PATH - 1 - SOCKET.len();
     if text.len() > longest {
         return Err(Fault::RuntimeDirTooLong { longest });
     }
-    Ok(path.to_owned())
+    Ok(path)
 }
 
 fn priority(text: &str) -> Result<u32, Fault> {
@@ -191,7 +204,7 @@ fn priority(text: &str) -> Result<u32, Fault> {
     })
 }
 
-fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {
+pub(super) fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {
     let wanted = match nearest(found, known.iter().copied()) {
         Some(meant) => meant.to_owned(),
         None => format!("{} {or}", known.join(", ")).trim_end().to_owned(),

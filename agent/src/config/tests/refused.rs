@@ -166,7 +166,7 @@ fn bad_mantle_configs() {
             "clutser: blue\nhealth: {}\n",
             &[
                 r#"1:1: unknown key "clutser" in MantleConfig; write cluster"#,
-                r#"2:1: unknown key "health" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, http, runtimeDir, priority"#,
+                r#"2:1: unknown key "health" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, http, runtimeDir, stateDir, addresses, priority"#,
             ],
         ),
         (
