@@ -1,14 +1,16 @@
-//! The agent: three threads around the protocol.
+//! The agent: four threads around the protocol.
 //!
 //! | thread | runs | may wait for |
 //! |---|---|---|
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
+//! | `mantle-addresses` | the choice of addresses, its files and hooks | netlink, files, the clock |
 //! | main | signals, HTTP, the control socket, systemd | clients |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
 //! agent resumes the session.
 
+mod addresses;
 mod channel;
 mod core;
 mod hands;
@@ -29,7 +31,7 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use self::channel::{News, Order};
+use self::channel::{KnownVips, News, Order};
 use self::core::Core;
 use self::hands::{Hands, Tools};
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
@@ -115,6 +117,8 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         counters: Arc::clone(&counters),
     };
     let (right, hands) = start_hands(order_inbox, tools)?;
+    let (known_vips, vips_of_cluster) = KnownVips::new();
+    addresses::start(config, vips_of_cluster, Arc::clone(&counters))?;
 
     let core = Core {
         node,
@@ -125,6 +129,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         news: news.clone(),
         showing: Showing::new(publisher, facts),
         counters,
+        known_vips,
     };
     let ended = start_core(core, inbox)?;
     runtime.block_on(Side { doors, feed, news, ended }.run())?;

@@ -35,6 +35,7 @@ use crate::protocol::{NodeName, Timing};
 
 pub use self::address::AddressError;
 pub use self::duration::DurationError;
+pub(crate) use self::duration::duration;
 pub use self::endpoint::EndpointError;
 pub use self::error::{Concern, Error, Errors, Fault, Warning};
 pub use self::machine_facts::{Findings, MachineLink, check_against};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::choices::Choices;
 use crate::protocol::Answer;
 
 /// The agent's counters.
@@ -32,6 +33,8 @@ pub struct Counters {
     pub renewals: Renewals,
     /// How long acknowledged renewals took.
     pub renewal_time: Latencies,
+    /// Which addresses are chosen. Behind a lock, and so none of the core's business.
+    pub choices: Choices,
 }
 
 impl Counters {

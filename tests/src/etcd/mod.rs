@@ -1,11 +1,13 @@
 //! Real etcd clusters in the lab.
 
 mod access;
+mod by_files;
 mod cluster;
 mod member;
 mod relay;
 mod tls;
 
+pub use by_files::member_by_file;
 pub use cluster::EtcdCluster;
 pub use relay::Relay;
 pub use tls::Tls;
