@@ -1,6 +1,7 @@
 //! Choices kept over time: what is lost is waited for, and a first choice for things to come to rest. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,18 +14,20 @@ use crate::protocol::Instant;
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// A first choice waits until nothing has changed for so long: at boot addresses come one by one.
+    /// A first choice waits until it would have been the same for so long: at boot addresses come one by one, and an IPv6
+    /// address is checked for duplicates for up to two seconds.
     pub settle: Duration,
     /// A chosen address is lost when it has been missing for so long: a pulled cable or a renewed lease is no loss.
     pub lost_after: Duration,
-    /// And not before this long after the start: at boot the chosen address may be the last to come.
+    /// And not before this long after the start: at boot the chosen address may be the last to come. A first choice waits no
+    /// longer than that either, however restless the machine is.
     pub boot: Duration,
 }
 
 impl Patience {
     /// The agent's.
     pub const AGENT: Self = Self {
-        settle: Duration::from_secs(2),
+        settle: Duration::from_secs(3),
         lost_after: Duration::from_secs(10),
         boot: Duration::from_secs(30),
     };
@@ -56,8 +59,6 @@ pub struct Keeper {
     rules: Vec<(Purpose, Rule)>,
     patience: Patience,
     began: Instant,
-    machine: Vec<Candidate>,
-    changed: Instant,
     held: BTreeMap<Purpose, Held>,
     deadline: Option<Instant>,
 }
@@ -67,45 +68,49 @@ struct Held {
     addresses: Vec<IpAddr>,
     /// Since when something about them isn't as it should be.
     amiss_since: Option<Instant>,
+    /// The first choice, while there is none yet.
+    first: Option<First>,
+}
+
+/// A first choice that is about to be made.
+#[derive(Clone, Debug)]
+struct First {
+    addresses: Vec<IpAddr>,
+    /// Since when it would be this one.
+    since: Instant,
+    /// Since when there has been any.
+    began: Instant,
 }
 
 impl Keeper {
     /// A keeper that goes on from the choices an earlier one made.
     pub fn new(wishes: &Wishes, earlier: &Choices, patience: Patience, now: Instant) -> Self {
-        let held = |addresses: &Vec<IpAddr>| Held { addresses: addresses.clone(), amiss_since: None };
+        let held = |addresses: &Vec<IpAddr>| Held { addresses: addresses.clone(), ..Held::default() };
         let held = earlier.iter().map(|(purpose, addresses)| (purpose.clone(), held(addresses))).collect();
-        let (rules, machine) = (wishes.rules(), Vec::new());
-        Self { rules, patience, began: now, machine, changed: now, held, deadline: None }
+        Self { rules: wishes.rules(), patience, began: now, held, deadline: None }
     }
 
     /// Looks at the node's addresses as they are now; says of every choice how it stands.
     pub fn look(&mut self, now: Instant, machine: &[Candidate], vips: &BTreeSet<IpAddr>) -> Vec<Kept> {
-        if self.machine != machine {
-            self.machine = machine.to_vec();
-            self.changed = now;
-        }
         self.deadline = None;
         let mut all = Vec::with_capacity(self.rules.len());
         for (purpose, rule) in &self.rules {
             let held = self.held.entry(purpose.clone()).or_default();
-            let until = if held.addresses.is_empty() {
-                self.changed + self.patience.settle
+            let (choice, until) = if held.addresses.is_empty() {
+                held.choose_first(now, self.patience, choose(rule, machine, vips, &[], false))
             } else {
-                let amiss = held.amiss_since.unwrap_or(now);
-                (amiss + self.patience.lost_after).max(self.began + self.patience.boot)
+                let until = (held.amiss_since.unwrap_or(now) + self.patience.lost_after)
+                    .max(self.began + self.patience.boot);
+                let choice = choose(rule, machine, vips, &held.addresses, now < until);
+                held.amiss_since = choice.stale.then(|| held.amiss_since.unwrap_or(now));
+                let waits = choice.stale && now < until;
+                (choice, waits.then_some(until))
             };
-            let mut choice = choose(rule, machine, vips, &held.addresses, now < until);
-            let waits = now < until && (choice.stale || held.addresses.is_empty());
-            if waits {
-                self.deadline = Some(self.deadline.map_or(until, |other| other.min(until)));
-            }
-            held.amiss_since = choice.stale.then(|| held.amiss_since.unwrap_or(now));
-            if held.addresses.is_empty() && waits {
-                choice.addresses.clear();
-            }
+            self.deadline = self.deadline.into_iter().chain(until).min();
             let changed_from = (choice.addresses != held.addresses)
-                .then(|| std::mem::replace(&mut held.addresses, choice.addresses.clone()));
-            all.push(Kept { purpose: purpose.clone(), rule: rule.clone(), choice, waits, changed_from });
+                .then(|| mem::replace(&mut held.addresses, choice.addresses.clone()));
+            let (purpose, rule) = (purpose.clone(), rule.clone());
+            all.push(Kept { purpose, rule, choice, waits: until.is_some(), changed_from });
         }
         all
     }
@@ -119,6 +124,33 @@ impl Keeper {
     pub fn choices(&self) -> Choices {
         let made = self.held.iter().filter(|(_, held)| !held.addresses.is_empty());
         made.map(|(purpose, held)| (purpose.clone(), held.addresses.clone())).collect()
+    }
+}
+
+impl Held {
+    /// A first choice, or when it will be made.
+    fn choose_first(
+        &mut self,
+        now: Instant,
+        patience: Patience,
+        choice: Choice,
+    ) -> (Choice, Option<Instant>) {
+        if choice.addresses.is_empty() {
+            self.first = None;
+            return (choice, None);
+        }
+        let addresses = choice.addresses.clone();
+        let first =
+            self.first.get_or_insert_with(|| First { addresses: addresses.clone(), since: now, began: now });
+        if first.addresses != addresses {
+            (first.addresses, first.since) = (addresses, now);
+        }
+        let until = (first.since + patience.settle).min(first.began + patience.boot);
+        if now < until {
+            return (Choice { addresses: Vec::new(), ..choice }, Some(until));
+        }
+        self.first = None;
+        (choice, None)
     }
 }
 

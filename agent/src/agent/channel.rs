@@ -66,3 +66,36 @@ fn record(change: &Change) -> Option<(IpAddr, bool)> {
         Key::Node(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Entry, Record, Value};
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn change(key: Key, there: bool) -> Change {
+        let entry = Entry { created: 1, modified: 1, value: Value::Record(Record { owner: None }) };
+        Change { key, revision: 1, entry: there.then_some(entry) }
+    }
+
+    #[test]
+    fn the_clusters_vips_are_those_with_a_record() {
+        let (known, mut told) = KnownVips::new();
+        let vip = |last, there| change(Key::Vip(ip(last)), there);
+        assert_eq!(*told.borrow_and_update(), None, "nobody knows before they are listed");
+        known.changed(&[change(Key::Node("a".parse().unwrap()), true)]);
+        assert!(!told.has_changed().unwrap(), "a renewal says nothing");
+        known.listed(&[vip(1, true), vip(2, true), vip(3, false)]);
+        assert_eq!(*told.borrow_and_update(), Some(BTreeSet::from([ip(1), ip(2)])));
+        known.changed(&[vip(1, true)]);
+        known.listed(&[vip(2, true), vip(1, true)]);
+        assert!(!told.has_changed().unwrap(), "nothing new");
+        known.changed(&[vip(1, false), vip(4, true)]);
+        assert_eq!(*told.borrow_and_update(), Some(BTreeSet::from([ip(2), ip(4)])));
+        known.listed(&[]);
+        assert_eq!(*told.borrow_and_update(), Some(BTreeSet::new()), "what is not listed is not there");
+    }
+}

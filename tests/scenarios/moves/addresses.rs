@@ -1,7 +1,8 @@
 //! The choice of a node's addresses: others start from its files, and nothing but a loss changes it.
 
 use std::fs;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const PEERS: u16 = 2380;
 const CLIENTS: u16 = 2379;
 
 /// A loss is one after ten seconds, and not before the agent has run for thirty.
-const LOST: Duration = Duration::from_secs(60);
+const LOST: Duration = Duration::from_mins(1);
 
 /// What containers, VPNs and the like bring: lower than the hosts' own, more specific, and in the same networks.
 const COME_AND_GO: [(&str, &str); 4] = [
@@ -95,7 +96,9 @@ fn etcd_started_from_our_files_speaks_on_the_private_network_only_and_no_choice_
     }
 
     for host in &hosts {
-        COME_AND_GO.iter().for_each(|(link, address)| host.add_address(link, net(address)));
+        for (link, address) in COME_AND_GO {
+            host.add_address(link, net(address));
+        }
     }
     let unchanged = |when: &str| {
         for (host, before) in hosts.iter().zip(&files) {
@@ -124,7 +127,9 @@ fn etcd_started_from_our_files_speaks_on_the_private_network_only_and_no_choice_
     }
 
     for host in &hosts[..2] {
-        COME_AND_GO.iter().for_each(|(link, address)| host.remove_address(link, net(address)));
+        for (link, address) in COME_AND_GO {
+            host.remove_address(link, net(address));
+        }
     }
 
     // Really lost: the next one, told once.
@@ -149,6 +154,11 @@ fn etcd_started_from_our_files_speaks_on_the_private_network_only_and_no_choice_
     for port in [PEERS, CLIENTS] {
         assert_eq!(public.of_port(port), 0, "etcd spoke on the public network");
         assert!(private.of_port(port) > 0, "nothing was seen of port {port} on the private network");
+        // Nobody listens there; and the tap would have seen it.
+        let address = SocketAddr::new(hosts[1].address(PUBLIC_LINK), port);
+        let asked = hosts[0].run(move || TcpStream::connect_timeout(&address, SOON).map(drop));
+        assert_eq!(asked.map_err(|error| error.kind()), Err(ErrorKind::ConnectionRefused), "{address}");
+        wait_for("the tap to see it", SOON, || (public.of_port(port) > 0).then_some(()));
     }
     for agent in &mut agents {
         assert!(agent.stop(SOON).success());
