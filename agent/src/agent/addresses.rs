@@ -28,11 +28,14 @@ use crate::addresses::{
 };
 use crate::clock;
 use crate::config::Config;
-use crate::link::Links;
+use crate::link::{LinkEvent, Links};
 use crate::observe::Counters;
 
 /// No deadline: a look at least this often costs nothing.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// What changes comes in crowds, of containers as of VIPs that move: one look takes in all of it, and none of it is urgent.
+const CROWD: Duration = Duration::from_millis(200);
 
 /// VIPs as the core knows them from etcd; nothing until it does.
 type VipsOfCluster = watch::Receiver<Option<BTreeSet<IpAddr>>>;
@@ -63,6 +66,15 @@ pub(super) fn start(
     match result.recv() {
         Ok(outcome) => Ok(outcome?),
         Err(blocking::RecvError) => Err(io::Error::other("it ended before it began").into()),
+    }
+}
+
+/// Waits for a change that is not of our own making: a VIP is never chosen, and its moves are none of this thread's business.
+async fn foreign_change(links: &mut Links) {
+    while let LinkEvent::Address { address, .. } = links.next().await {
+        if !address.ours {
+            return;
+        }
     }
 }
 
@@ -111,12 +123,13 @@ impl Chooser {
             let now = clock::now();
             let wait = self.keeper.deadline().map_or(LONGEST_WAIT, |at| at.since(now)).min(LONGEST_WAIT);
             tokio::select! {
-                _ = self.links.next() => {}
+                () = foreign_change(&mut self.links) => sleep(CROWD).await,
                 changed = vips_of_cluster.changed() => {
                     // The core is gone only when the agent ends.
                     if changed.is_err() {
                         return;
                     }
+                    sleep(CROWD).await;
                 }
                 () = sleep(wait) => {}
             }
