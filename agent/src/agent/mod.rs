@@ -5,11 +5,13 @@
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
 //! | `mantle-health`, if there are checks | tries them and judges the results | what is checked |
+//! | `mantle-addresses` | the choice of addresses, its files and hooks | netlink, files, the clock |
 //! | main | signals, HTTP, the control socket, systemd; a look at etcd each minute | clients, etcd |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
 //! agent resumes the session; or, if none comes in time, the [`guardian`] gives up what it held.
 
+mod addresses;
 mod channel;
 mod core;
 pub mod fitness;
@@ -34,7 +36,7 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use self::channel::{News, Order};
+use self::channel::{KnownVips, News, Order};
 use self::core::Core;
 use self::guardian::Guard;
 use self::hands::{Hands, Tools};
@@ -146,6 +148,8 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     // Before the hands: the core must not hear of a VIP that could be worn before it hears that nothing has checked it yet.
     let checks = start_checks(config, news.clone())?;
     let (right, hands) = start_hands(order_inbox, tools)?;
+    let (known_vips, vips_of_cluster) = KnownVips::new();
+    addresses::start(config, vips_of_cluster, Arc::clone(&counters))?;
 
     let core = Core {
         node,
@@ -157,6 +161,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         showing: Showing::new(publisher, facts),
         lateness: Lateness::new(config.timing.renew),
         counters,
+        known_vips,
     };
     let ended = start_core(core, inbox)?;
     let look = fitness::watch(surveyor, config.timing, feed.clone());

@@ -167,6 +167,16 @@ pub enum Fault {
     #[error("VIP {vip} is on an interface without a name; write interface: with the link's name")]
     LinkMissing { vip: String },
 
+    // Addresses.
+    #[error(
+        "{found} is no subnet; write one such as 10.0.0.0/8, fd00::/8 or 10.0.0.5, or \"!10.0.0.5\" to take away, in quotes"
+    )]
+    Subnet { found: String },
+    #[error(
+        "the list of subnets for {of} stands here for the second time, the first is at {first}; take one away"
+    )]
+    SameList { of: String, first: Origin },
+
     // What the machine says (see `check_against`).
     #[error(
         "VIP {vip} is this node's own address on link {link}; write an address that no machine has as its own"
@@ -199,6 +209,10 @@ impl fmt::Display for Warning {
 pub enum Concern {
     #[error("no VIP in the config: this node will have nothing to do; write a Layer2VIPConfig")]
     NoVip,
+    #[error(
+        "{key} only takes away, and so lets no address in; begin it with what to take from, such as 0.0.0.0/0 or ::/0"
+    )]
+    OnlyTakesAway { key: &'static str },
     #[error("{key} is not done by Mantle: the VIP is announced on the link only")]
     CloudVip { key: &'static str },
     #[error(

@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use super::{Announce, Handoff, Mode, etcd, health};
+use super::{Announce, Handoff, Mode, addresses, etcd, health};
 use crate::protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
@@ -30,6 +30,8 @@ const KEYS: &[&str] = &[
     "health",
     "http",
     "runtimeDir",
+    "stateDir",
+    "addresses",
     "priority",
     "guardian",
 ];
@@ -80,6 +82,12 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
         section.fill("listen", &mut settings.http.listen, report, listen);
     }
     document.fill("runtimeDir", &mut settings.runtime_dir, report, runtime_dir);
+    document.fill("stateDir", &mut settings.state_dir, report, |text| {
+        absolute(text, "state directory", super::STATE_DIR)
+    });
+    if let Some(section) = document.section("addresses", report) {
+        addresses::read(section, &mut settings, draft, report);
+    }
     document.fill("priority", &mut settings.priority, report, priority);
     if let Some(section) = document.own_section("guardian", &["grace"], report) {
         section.fill("grace", &mut settings.guardian.grace, report, grace);
@@ -180,18 +188,23 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, Fault> {
     })
 }
 
-fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
+fn absolute(text: &str, what: &'static str, example: &str) -> Result<PathBuf, Fault> {
     let path = Path::new(text);
     // A zero byte would end the path early for the kernel.
     if !path.is_absolute() || path.parent().is_none() || text.contains('\0') {
-        let wanted = "an absolute path such as /run/mantle".to_owned();
-        return Err(Fault::Invalid { found: quoted(text), what: "runtime directory", wanted });
+        let wanted = format!("an absolute path such as {example}");
+        return Err(Fault::Invalid { found: quoted(text), what, wanted });
     }
+    Ok(path.to_owned())
+}
+
+fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
+    let path = absolute(text, "runtime directory", super::RUNTIME_DIR)?;
     let longest = LONGEST_SOCKET_PATH - 1 - SOCKET.len();
     if text.len() > longest {
         return Err(Fault::RuntimeDirTooLong { longest });
     }
-    Ok(path.to_owned())
+    Ok(path)
 }
 
 fn priority(text: &str) -> Result<u32, Fault> {

@@ -56,6 +56,7 @@ impl Collector for Scrape {
         if let Some(survey) = self.0.survey() {
             page.survey(&survey)?;
         }
+        page.choices(self.0.counters())?;
         page.counters(self.0.counters())
     }
 }
@@ -244,6 +245,28 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// Which of the node's addresses others are to use.
+    fn choices(&mut self, counters: &Counters) -> fmt::Result {
+        let shown = counters.choices.shown();
+        let chosen = shown.iter().flat_map(|choice| {
+            let labels =
+                |address: &String| [("purpose", choice.purpose.clone()), ("address", address.clone())];
+            choice.addresses.iter().map(move |address| (labels(address), 1))
+        });
+        self.gauges("address_chosen", "An address that is chosen for a purpose", chosen)?;
+        let stale =
+            shown.iter().map(|choice| ([("purpose", choice.purpose.clone())], i64::from(choice.stale)));
+        let help = "Whether the addresses in force are old ones, or none, for want of what was asked for";
+        self.gauges("addresses_stale", help, stale)?;
+        let help = "How often a choice of addresses changed";
+        let mut family = self.0.encode_descriptor("addresses_changes", help, None, MetricType::Counter)?;
+        for choice in &shown {
+            let labels = [("purpose", choice.purpose.clone())];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&choice.changes, None)?;
+        }
+        Ok(())
+    }
+
     fn counters(&mut self, counters: &Counters) -> fmt::Result {
         let renewals = &counters.renewals;
         let by_result = [
@@ -333,6 +356,9 @@ mod tests {
         publisher.counters().takeovers.inc();
         feed.surveyed(sample::survey());
         publisher.counters().renewed(&Answer::Done(1), Duration::from_micros(1500));
+        let choices = &publisher.counters().choices;
+        choices.show("kubelet".to_owned(), vec!["10.0.0.5".to_owned()], false, true);
+        choices.show("kubelet".to_owned(), vec!["10.0.0.6".to_owned()], true, true);
         Metrics::new(feed).text().unwrap()
     }
 
@@ -393,6 +419,9 @@ mod tests {
             "mantle_check_tries_total{check=\"disk\"} 90",
             "mantle_check_failures_total{check=\"disk\"} 12",
             "mantle_vip_conflicts_total{vip=\"192.168.0.15\"} 1",
+            "mantle_address_chosen{purpose=\"kubelet\",address=\"10.0.0.6\"} 1",
+            "mantle_addresses_stale{purpose=\"kubelet\"} 1",
+            "mantle_addresses_changes_total{purpose=\"kubelet\"} 2",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a scenario's own functions fail where they stand, like its tests")]
 
 mod access;
+mod addresses;
 mod counted;
 mod crash;
 mod etcd_trouble;

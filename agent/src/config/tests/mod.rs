@@ -1,5 +1,6 @@
 //! What is read from a config, and what is said about a bad one, word for word.
 
+mod addresses;
 mod facts;
 mod files;
 mod good;

@@ -166,7 +166,7 @@ fn bad_mantle_configs() {
             "clutser: blue\nmood: {}\n",
             &[
                 r#"1:1: unknown key "clutser" in MantleConfig; write cluster"#,
-                r#"2:1: unknown key "mood" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, health, http, runtimeDir, priority, guardian"#,
+                r#"2:1: unknown key "mood" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, health, http, runtimeDir, stateDir, addresses, priority, guardian"#,
             ],
         ),
         (
