@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::protocol::node::{Request, Settings, Standing};
-use crate::protocol::{Instant, Key, Node, Revision, Stance};
+use crate::protocol::{Instant, Key, Node, Revision, Stance, WhenNobodyIsReady};
 
 use super::clock::{Clock, Micros};
 use super::kernel::Kernel;
