@@ -51,7 +51,8 @@ pub(super) struct Facts {
     pub(super) links: BTreeMap<IpAddr, Arc<str>>,
 }
 
-/// How old a snapshot may be: enough for eyes and scrapes, and little work with a thousand VIPs.
+/// How old a snapshot may be when the core turns: enough for eyes and scrapes, and little work with a thousand VIPs. The core
+/// does not turn for a snapshot alone, since what it would show anew is then only the time.
 const EVERY: Duration = Duration::from_millis(100);
 
 impl Showing {
@@ -68,11 +69,6 @@ impl Showing {
     /// The next snapshot is due at once.
     pub(super) fn soon(&mut self) {
         self.due = Instant::ZERO;
-    }
-
-    /// When the next snapshot is due.
-    pub(super) fn due(&self) -> Instant {
-        self.due
     }
 
     /// What the VIPs that cannot be worn wait for.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::Vigil;
 use super::vigil::Gone;
+use crate::agent::hands::PARTING;
 use crate::agent::runtime_dir::{self, RuntimeDirError};
 use crate::agent::{RunError, current_thread, etcd_settings, pin_name};
 use crate::clock;
@@ -100,6 +101,7 @@ async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardEr
         );
     }
     // Not before: it may take a moment, and some drivers reset the link.
+    sleep(PARTING).await;
     if fenced.clear
         && let Err(error) = Dataplane::discard(&pin_name(&config.runtime_dir))
     {

@@ -52,6 +52,11 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked whether programs of others came before the kernel program.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long the kernel program stays at the end when VIPs have just been given up. What waits to leave in their names is
+/// dropped meanwhile; and to take programs off is to hold the kernel's routing lock for tens of milliseconds, for which a
+/// successor in the same kernel, in another namespace, would wait before it can put the VIPs on.
+pub(crate) const PARTING: Duration = Duration::from_millis(250);
+
 /// The hands and what they hold.
 pub(super) struct Hands {
     links: Links,
@@ -171,6 +176,9 @@ impl Hands {
             while let Some(event) = self.links.next().now_or_never() {
                 self.notice(&event);
             }
+        }
+        if !self.hushed.is_empty() {
+            sleep(PARTING).await;
         }
         self.fence.close();
     }
