@@ -369,7 +369,13 @@ mod tests {
             }
             while timeout(Duration::from_millis(50), links.next()).await.is_ok() {}
             for (_, ip) in &vips[..2] {
-                let address = Address { ip: *ip, prefix: host_prefix(*ip), peer: None, ours: true };
+                let address = Address {
+                    ip: *ip,
+                    prefix: host_prefix(*ip),
+                    peer: None,
+                    ours: true,
+                    fitness: Fitness::Good,
+                };
                 links.view.inventory.apply(Fact::AddressGone(index, address), &mut VecDeque::new());
             }
             for result in links.put_all(&vips, Lifetime::LONGEST) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mantle::protocol::node::{Request, Settings};
 use mantle::protocol::{
-    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Stance, Timing, Value, WhenNobodyIsReady, Write,
+    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Stance, Timing, Value,
+    WhenNobodyIsReady, Write,
 };
 use mantle::wire::Mac;
 

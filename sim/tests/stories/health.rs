@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mantle_sim::protocol::node::{Event, Happening, Purpose};
 use super::world::{World, ip, ms, settings};
 use super::{node, two};
+use mantle_sim::protocol::node::{Event, Happening, Purpose};
 use mantle_sim::protocol::{Health, Instant, Session, Stance, Value, WhenNobodyIsReady, Write};
 
 /// A node's checks now judge the one VIP so.
