@@ -53,15 +53,23 @@ pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> 
     }
 }
 
-/// Makes root and the agents' user, who may do no more than Mantle needs, and turns authentication on.
+/// Makes root and the agents' user, who may do no more than Mantle needs, and turns authentication on. What an earlier try
+/// made whose answer did not come in time is taken as made.
 pub(super) async fn enable_users(mut client: Client, user: &str, password: &str) -> Result<(), Error> {
-    client.role_add("root").await?;
-    client.user_add("root", ROOT_PASSWORD, None).await?;
+    unless_there(client.role_add("root").await)?;
+    unless_there(client.user_add("root", ROOT_PASSWORD, None).await)?;
     client.user_grant_role("root", "root").await?;
-    client.role_add("mantle").await?;
+    unless_there(client.role_add("mantle").await)?;
     client.role_grant_permission("mantle", Permission::read_write("/mantle/").with_prefix()).await?;
-    client.user_add(user, password, None).await?;
+    unless_there(client.user_add(user, password, None).await)?;
     client.user_grant_role(user, "mantle").await?;
     client.auth_enable().await?;
     Ok(())
+}
+
+fn unless_there<T>(made: Result<T, Error>) -> Result<(), Error> {
+    match made {
+        Err(error) if !error.to_string().contains("already exists") => Err(error),
+        _ => Ok(()),
+    }
 }
