@@ -56,7 +56,7 @@ impl Core {
         let mut turned = clock::now();
         loop {
             // What came due during the last turn is late from then on.
-            let next = self.node.deadline().min(turned + LONGEST_WAIT);
+            let next = self.node.deadline().min(self.showing.due()).min(turned + LONGEST_WAIT);
             let due = next.max(turned);
             let mut events = Vec::new();
             tokio::select! {

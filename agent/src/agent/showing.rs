@@ -48,8 +48,7 @@ pub(super) struct Facts {
     pub(super) links: BTreeMap<IpAddr, Arc<str>>,
 }
 
-/// How old a snapshot may be when the core turns: enough for eyes and scrapes, and little work with a thousand VIPs. The core
-/// does not turn for a snapshot alone, since what it would show anew is then only the time.
+/// How old a snapshot may be: enough for eyes and scrapes, and little work with a thousand VIPs.
 const EVERY: Duration = Duration::from_millis(100);
 
 impl Showing {
@@ -66,6 +65,11 @@ impl Showing {
     /// The next snapshot is due at once.
     pub(super) fn soon(&mut self) {
         self.due = Instant::ZERO;
+    }
+
+    /// When the next snapshot is due.
+    pub(super) fn due(&self) -> Instant {
+        self.due
     }
 
     /// What the VIPs that cannot be worn wait for.
