@@ -3,6 +3,7 @@
 //! Arrows between the rooms run one way: `command` → `agent` → {`etcd`, `link`, `dataplane`, `announce`,
 //! `health`, `observe`} → `protocol`, `wire`. `protocol` imports none of the others, no tokio and no socket.
 
+pub mod addresses;
 pub mod agent;
 pub mod announce;
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod dataplane;
 pub mod etcd;
+pub mod health;
 pub mod link;
 pub mod observe;
 pub mod protocol;

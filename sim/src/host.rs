@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::protocol::node::{Request, Settings, Standing};
-use crate::protocol::{Instant, Key, Node, Revision, Stance};
+use crate::protocol::{Instant, Key, Node, Revision, Stance, WhenNobodyIsReady};
 
 use super::clock::{Clock, Micros};
 use super::kernel::Kernel;
@@ -119,6 +119,7 @@ impl Host {
             machine: format!("machine-{number}/{}", self.incarnation),
             timing: self.plan.timing,
             priority: self.plan.priority,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             vips: vips.clone(),
         };
         self.life += 1;

@@ -27,7 +27,7 @@ use crate::switch::Port;
 
 /// A machine of the lab: network, mount and UTS namespaces of its own.
 ///
-/// `/run` is empty and its own, `/sys/fs/bpf` a BPF file system of its own, `/etc/machine-id` its own: an agent runs
+/// `/run` and `/var/lib` are empty and its own, `/sys/fs/bpf` a BPF file system of its own, `/etc/machine-id` its own: an agent runs
 /// in it with its defaults. Clones are the same host, which vanishes with the last of them.
 #[derive(Clone, Debug)]
 pub struct Host(Arc<Inner>);
@@ -269,6 +269,14 @@ fn mount_own() {
     mount_or_panic(
         Some("tmpfs"),
         "/run",
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some("mode=755"),
+    );
+    // What an agent remembers over a reboot is the host's own too.
+    mount_or_panic(
+        Some("tmpfs"),
+        "/var/lib",
         Some("tmpfs"),
         MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
         Some("mode=755"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
-use super::channel::{News, Order};
+use super::channel::{KnownVips, News, Order};
 use super::lateness::Lateness;
 use super::showing::Showing;
 use super::story;
@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub(super) lateness: Lateness,
     /// What it counts.
     pub(super) counters: Arc<Counters>,
+    /// Who wants to know which VIPs the cluster has.
+    pub(super) known_vips: KnownVips,
 }
 
 /// The loop turns at least this often, so that a heartbeat shows that it does.
@@ -131,6 +133,10 @@ impl Core {
                 self.showing.modes(modes);
                 None
             }
+            News::Health(report) => {
+                self.showing.health(report);
+                None
+            }
             News::Counts(counts) => {
                 self.showing.counts(counts);
                 None
@@ -142,11 +148,13 @@ impl Core {
         match news {
             StoreEvent::Listed { revision, changes } => {
                 self.showing.seen(revision);
+                self.known_vips.listed(&changes);
                 tracing::debug!(revision, keys = changes.len(), "listed");
                 Some(Event::Listed(revision, changes))
             }
             StoreEvent::Changes { revision, changes } => {
                 self.showing.seen(revision);
+                self.known_vips.changed(&changes);
                 Some(Event::Changed(changes))
             }
             StoreEvent::Foreign { key, revision } => {

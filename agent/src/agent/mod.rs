@@ -1,14 +1,17 @@
-//! The agent: three threads around the protocol.
+//! The agent: a few threads around the protocol.
 //!
 //! | thread | runs | may wait for |
 //! |---|---|---|
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
+//! | `mantle-health`, if there are checks | tries them and judges the results | what is checked |
+//! | `mantle-addresses` | the choice of addresses, its files and hooks | netlink, files, the clock |
 //! | main | signals, HTTP, the control socket, systemd; a look at etcd each minute | clients, etcd |
 //!
 //! They share nothing but channels. A panic in any of them ends the process: the fences hold without it, and the next
 //! agent resumes the session; or, if none comes in time, the [`guardian`] gives up what it held.
 
+mod addresses;
 mod channel;
 mod core;
 pub mod fitness;
@@ -33,7 +36,7 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use self::channel::{News, Order};
+use self::channel::{KnownVips, News, Order};
 use self::core::Core;
 use self::guardian::Guard;
 use self::hands::{Hands, Tools};
@@ -46,8 +49,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::dataplane::RightCell;
 use crate::etcd::{self, Etcd, Surveyor};
+use crate::health::{Checks, Report};
 use crate::link::OpenError;
 use crate::observe::{feed, listen, snapshot};
+use crate::protocol::Event;
 use crate::protocol::node::{Node, Settings};
 
 /// Why an agent cannot run.
@@ -119,6 +124,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         machine: runtime_dir.machine().to_owned(),
         timing: config.timing,
         priority: config.priority,
+        when_nobody_is_ready: config.health.when_nobody_is_ready,
         vips: vips.keys().copied().collect(),
     };
     let facts = facts(config, &settings, vips.clone());
@@ -139,7 +145,11 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         news: news.clone(),
         counters: Arc::clone(&counters),
     };
+    // Before the hands: the core must not hear of a VIP that could be worn before it hears that nothing has checked it yet.
+    let checks = start_checks(config, news.clone())?;
     let (right, hands) = start_hands(order_inbox, tools)?;
+    let (known_vips, vips_of_cluster) = KnownVips::new();
+    addresses::start(config, vips_of_cluster, Arc::clone(&counters))?;
 
     let core = Core {
         node,
@@ -151,6 +161,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         showing: Showing::new(publisher, facts),
         lateness: Lateness::new(config.timing.renew),
         counters,
+        known_vips,
     };
     let ended = start_core(core, inbox)?;
     let look = fitness::watch(surveyor, config.timing, feed.clone());
@@ -160,10 +171,32 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     })?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();
+    drop(checks);
     if let Some(guard) = guard {
         guard.dismiss();
     }
     Ok(())
+}
+
+/// Starts the checks, if there are any; what they say reaches the core as news.
+fn start_checks(config: &Config, news: mpsc::UnboundedSender<News>) -> io::Result<Option<Checks>> {
+    let checks = &config.health.checks;
+    if checks.is_empty() {
+        return Ok(None);
+    }
+    let vips = config.vips.iter().map(|vip| vip.ip).collect();
+    let mut judged = None;
+    let tell = move |report: Report| {
+        let verdicts = (judged.as_ref() != Some(&report.vips)).then(|| report.vips.clone());
+        // What it looks like first: whoever sees a VIP's readiness change is to find the reason there already. The core is
+        // gone only when the agent ends; then nobody needs the news.
+        let _ = news.send(News::Health(report));
+        if let Some(verdicts) = verdicts {
+            judged = Some(verdicts.clone());
+            let _ = news.send(News::Event(Event::Health(verdicts)));
+        }
+    };
+    Checks::start(checks, &vips, tell).map(Some)
 }
 
 /// The name that the kernel program is pinned under: one per runtime directory, as there is one agent in each.

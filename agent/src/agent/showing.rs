@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::dataplane::{Counters, LinkMode};
 use crate::etcd::{EndpointStatus, Etcd};
+use crate::health::Report;
 use crate::observe::status::{Fence, SessionState};
 use crate::observe::{Publisher, Snapshot, snapshot};
 use crate::protocol::node::{PeerLook, Standing, VipLook};
@@ -29,6 +30,8 @@ struct Seen {
     waits: BTreeMap<IpAddr, Arc<str>>,
     /// By what the kernel program fences each link that is there, if it does.
     modes: BTreeMap<Arc<str>, Option<LinkMode>>,
+    /// What the checks say, if there are any.
+    health: Option<Report>,
     /// What the kernel program counted.
     counts: BTreeMap<IpAddr, Counters>,
     /// The newest revision of etcd's store.
@@ -84,6 +87,11 @@ impl Showing {
         self.soon();
     }
 
+    /// What the checks say.
+    pub(super) fn health(&mut self, report: Report) {
+        self.seen.health = Some(report);
+    }
+
     /// What the kernel program counted.
     pub(super) fn counts(&mut self, counts: BTreeMap<IpAddr, Counters>) {
         self.seen.counts = counts;
@@ -122,6 +130,7 @@ fn snapshot_of(now: Instant, facts: &Facts, seen: &Seen, node: &Node, etcd: &Etc
             .iter()
             .map(|(link, mode)| snapshot::Link { link: Arc::clone(link), mode: *mode })
             .collect(),
+        checks: seen.health.as_ref().map(|report| report.checks.clone()).unwrap_or_default(),
         vips: node.vips().map(|look| vip(facts, seen, look)).collect(),
         peers: node.peers().map(peer).collect(),
     }
@@ -164,6 +173,7 @@ fn is_acknowledged(now: Instant, facts: &Facts, node: &Node) -> bool {
 
 fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
     let link = facts.links.get(&look.ip).cloned().unwrap_or_default();
+    let objection = || Some(seen.health.as_ref()?.objection(look.ip)?.into());
     let fenced = seen.modes.get(&link).is_some_and(Option::is_some);
     snapshot::Vip {
         vip: look.ip,
@@ -172,7 +182,7 @@ fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
         owner: look.holder.map(|holder| holder.node.clone()),
         epoch: look.epoch,
         ready: look.ready,
-        waits_for: seen.waits.get(&look.ip).cloned(),
+        waits_for: seen.waits.get(&look.ip).cloned().or_else(objection),
         fence: if fenced { Fence::Kernel } else { Fence::Lifetime },
         // Where nothing was counted yet the counts are there, and zero.
         counters: seen.counts.get(&look.ip).copied().or(fenced.then(Counters::default)),

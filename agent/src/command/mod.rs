@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 failed; 2 wrong usage or a wrong config; 3 no agent is running (`status`); 4 another agent is
 //! running on this node (`run`); 5 there is advice on etcd or the machine's clocks, 6 with these it would not work (`check --online`).
 
+pub mod addresses;
 mod check;
 mod run;
 pub mod status;
@@ -10,6 +11,7 @@ pub mod status;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -64,6 +66,24 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: status::Format,
     },
+    /// Shows which of this node's addresses etcd, kubelet and others are to use; needs no agent and no etcd
+    Addresses {
+        /// etcd, kubelet or a name below `addresses` in the config; all of them if not given
+        #[arg(value_name = "NAME")]
+        consumer: Option<String>,
+        /// A YAML file, or a directory of them
+        #[arg(short, long, value_name = "FILE|DIR", default_value = "/etc/mantle")]
+        config: PathBuf,
+        /// What to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: addresses::Format,
+        /// How long to wait until everything that is asked for is there
+        #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "0")]
+        wait: Duration,
+        /// Also writes the environment files and remembers the choice, as the agent does
+        #[arg(long)]
+        write: bool,
+    },
     /// Prints a shell's completions
     Completions {
         /// The shell
@@ -101,6 +121,9 @@ pub fn main() -> ExitCode {
             Ok(path) => status::run(&path, output).unwrap_or_else(|error| fail("status", &error)),
             Err(code) => code,
         },
+        Command::Addresses { consumer, config, output, wait, write } => with_config(&config, |config| {
+            addresses::run(config, &addresses::Asked { consumer, output, wait, write })
+        }),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "mantle", &mut std::io::stdout());
             ExitCode::SUCCESS

@@ -8,7 +8,8 @@ use super::documents::{self, MOST_DOCUMENTS};
 use super::error::{Concern, Errors, Fault, quoted};
 use super::origin::{Origin, Position};
 use super::report::Report;
-use super::{Announce, Config, Dataplane, Etcd, Guardian, Handoff, Http, Vip, kind, source};
+use super::{Announce, Config, Dataplane, Etcd, Guardian, Handoff, Health, Http, Vip, kind, source};
+use crate::addresses::Wishes;
 use crate::protocol::{NodeName, Timing};
 
 /// What the documents read so far say.
@@ -19,6 +20,10 @@ pub(super) struct Draft {
     vips: Vec<Vip>,
     /// Where each VIP is, by address.
     places: BTreeMap<IpAddr, Origin>,
+    /// What is wanted of the node's addresses.
+    pub(super) wishes: Wishes,
+    /// Where each list of subnets is, by what it is for.
+    lists: BTreeMap<String, Origin>,
     /// How many documents there were, also of kinds that are left alone.
     documents: usize,
 }
@@ -32,12 +37,20 @@ pub(super) struct Settings {
     pub(super) etcd: Etcd,
     /// The endpoints that are given as an address, and where.
     pub(super) endpoint_ips: Vec<(Origin, IpAddr)>,
+    /// Whether the etcd member on the node speaks TLS, if it is said.
+    pub(super) etcd_member_encrypted: Option<bool>,
     pub(super) timing: Timing,
     pub(super) dataplane: Dataplane,
     pub(super) announce: Announce,
     pub(super) handoff: Handoff,
+    pub(super) health: Health,
+    /// The VIPs that checks name, and where.
+    pub(super) checked_vips: Vec<(Origin, IpAddr)>,
+    /// The addresses that checks ask, and where.
+    pub(super) check_targets: Vec<(Origin, IpAddr)>,
     pub(super) http: Http,
     pub(super) runtime_dir: PathBuf,
+    pub(super) state_dir: PathBuf,
     pub(super) priority: u32,
     pub(super) guardian: Guardian,
 }
@@ -49,12 +62,17 @@ impl Default for Settings {
             node: None,
             etcd: Etcd::default(),
             endpoint_ips: Vec::new(),
+            etcd_member_encrypted: None,
             timing: Timing::default(),
             dataplane: Dataplane::default(),
             announce: Announce::default(),
             handoff: Handoff::default(),
+            health: Health::default(),
+            checked_vips: Vec::new(),
+            check_targets: Vec::new(),
             http: Http::default(),
             runtime_dir: PathBuf::from(super::RUNTIME_DIR),
+            state_dir: PathBuf::from(super::STATE_DIR),
             priority: 100,
             guardian: Guardian::default(),
         }
@@ -114,18 +132,44 @@ impl Draft {
         self.vips.push(Vip { ip, link, origin });
     }
 
+    /// Takes note of where a list of subnets is; false, and reported, if there is one for the same already.
+    pub(super) fn is_first_list(&mut self, of: String, position: Position, report: &mut Report) -> bool {
+        let origin = report.origin(position);
+        if let Some(first) = self.lists.get(&of) {
+            report.error_at(origin, Fault::SameList { of, first: first.clone() });
+            return false;
+        }
+        self.lists.insert(of, origin);
+        true
+    }
+
     /// Makes the config, if nothing is wrong. The report stands at the path that was named, for what concerns the
     /// config as a whole.
     pub(super) fn finish(self, mut report: Report, host_name: &str) -> Result<Config, Errors> {
         if self.documents == 0 && !report.has_errors() {
             report.error(None, Fault::NoDocument);
-        } else if self.vips.is_empty() {
+        } else if self.vips.is_empty() && self.wishes.is_silent() {
             report.warn(None, Concern::NoVip);
         }
         let settings = self.settings.map(|(_, settings)| settings).unwrap_or_default();
+        let mut wishes = self.wishes;
+        // The etcd that the agent speaks to is most likely the one that its node is a member of.
+        wishes.etcd_encrypted = settings
+            .etcd_member_encrypted
+            .unwrap_or_else(|| settings.etcd.endpoints.iter().any(|endpoint| endpoint.starts_with("https:")));
         for (origin, ip) in settings.endpoint_ips {
             if self.places.contains_key(&ip) {
                 report.warn_at(origin, Concern::EtcdBehindVip { endpoint: ip.to_string() });
+            }
+        }
+        for (origin, vip) in settings.checked_vips {
+            if !self.places.contains_key(&vip) {
+                report.error_at(origin, Fault::NoSuchVip { vip });
+            }
+        }
+        for (origin, vip) in settings.check_targets {
+            if self.places.contains_key(&vip) {
+                report.warn_at(origin, Concern::CheckBehindVip { vip });
             }
         }
         let node = settings.node.or_else(|| host_name.parse().ok());
@@ -141,8 +185,11 @@ impl Draft {
             dataplane: settings.dataplane,
             announce: settings.announce,
             handoff: settings.handoff,
+            health: settings.health,
             http: settings.http,
             runtime_dir: settings.runtime_dir,
+            state_dir: settings.state_dir,
+            addresses: wishes,
             priority: settings.priority,
             guardian: settings.guardian,
             vips: self.vips,

@@ -36,7 +36,7 @@ pub enum DurationError {
 
 /// Reads a duration: numbers with units, the largest first by custom but not by rule, as Go and Talos write them.
 /// Units are `us`, `ms`, `s`, `m` and `h`; `0` needs none.
-pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn duration(text: &str) -> Result<Duration, DurationError> {
     let not_one = || DurationError::NotADuration(quoted(text));
     if text == "0" {
         return Ok(Duration::ZERO);

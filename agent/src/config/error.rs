@@ -137,6 +137,24 @@ pub enum Fault {
     )]
     NobodyTrusted { found: String },
 
+    // Health.
+    #[error("check {name} stands here for the second time; give each its own name")]
+    CheckTwice { name: String },
+    #[error("more than {most} checks; a command can look at several things at once")]
+    TooManyChecks { most: usize },
+    #[error("nothing to check; write one of tcp, http, kubeApiserver, command")]
+    NothingToCheck,
+    #[error("a check tries one thing; write a second check, under a name of its own")]
+    TwoThingsToCheck,
+    #[error("write run: [/path/to/program, ...], or shell: and a line for /bin/sh, and not both")]
+    RunOrShell,
+    #[error(
+        "{found} is encrypted, but nothing says whom to trust; write caFile: the file of the CA that signed the server's certificate"
+    )]
+    CheckTrustsNobody { found: String },
+    #[error("{vip} is no VIP of this config; write one that is")]
+    NoSuchVip { vip: IpAddr },
+
     // VIPs.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -148,6 +166,16 @@ pub enum Fault {
     LinkSelected { vip: String },
     #[error("VIP {vip} is on an interface without a name; write interface: with the link's name")]
     LinkMissing { vip: String },
+
+    // Addresses.
+    #[error(
+        "{found} is no subnet; write one such as 10.0.0.0/8, fd00::/8 or 10.0.0.5, or \"!10.0.0.5\" to take away, in quotes"
+    )]
+    Subnet { found: String },
+    #[error(
+        "the list of subnets for {of} stands here for the second time, the first is at {first}; take one away"
+    )]
+    SameList { of: String, first: Origin },
 
     // What the machine says (see `check_against`).
     #[error(
@@ -181,6 +209,10 @@ impl fmt::Display for Warning {
 pub enum Concern {
     #[error("no VIP in the config: this node will have nothing to do; write a Layer2VIPConfig")]
     NoVip,
+    #[error(
+        "{key} only takes away, and so lets no address in; begin it with what to take from, such as 0.0.0.0/0 or ::/0"
+    )]
+    OnlyTakesAway { key: &'static str },
     #[error("{key} is not done by Mantle: the VIP is announced on the link only")]
     CloudVip { key: &'static str },
     #[error(
@@ -193,6 +225,11 @@ pub enum Concern {
         "endpoint {endpoint} is a VIP of this config: without an owner etcd is not reached there, and without etcd there is no owner; write the members' own addresses"
     )]
     EtcdBehindVip { endpoint: String },
+
+    #[error(
+        "the check asks VIP {vip}, which is on the owner only: it would tell of the owner's health, not of this node's; write an address of this node, such as 127.0.0.1"
+    )]
+    CheckBehindVip { vip: IpAddr },
 
     // What the machine says (see `check_against`).
     #[error("no link {link} on this machine by name, altname or alias: VIP {vip} waits for it")]

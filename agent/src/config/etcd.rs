@@ -74,7 +74,7 @@ fn prefix(text: &str) -> Result<String, Fault> {
 
 /// A file that can be read now. A relative path starts from the config file, so that `check` and the service see the
 /// same one.
-fn file(section: Section<'_>, key: &'static str, report: &mut Report) -> Option<PathBuf> {
+pub(super) fn file(section: Section<'_>, key: &'static str, report: &mut Report) -> Option<PathBuf> {
     let base = report.file().parent().unwrap_or(Path::new("")).to_owned();
     let (_, path) = section.value(key, report, |text| {
         let path = base.join(text);
@@ -86,7 +86,8 @@ fn file(section: Section<'_>, key: &'static str, report: &mut Report) -> Option<
     Some(path)
 }
 
-fn readable(path: &Path) -> io::Result<()> {
+/// Whether a file can be read now.
+pub(super) fn readable(path: &Path) -> io::Result<()> {
     // Asked before opening: to open a pipe would wait for its other end.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a file"));
@@ -95,7 +96,13 @@ fn readable(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn both_or_neither(section: Section<'_>, one: &'static str, other: &'static str, report: &mut Report) {
+/// Reports one of two keys that stands without the other.
+pub(super) fn both_or_neither(
+    section: Section<'_>,
+    one: &'static str,
+    other: &'static str,
+    report: &mut Report,
+) {
     match (section.get(one), section.get(other)) {
         (Some(node), None) => report.error(node.position, Fault::Alone { key: one, other }),
         (None, Some(node)) => report.error(node.position, Fault::Alone { key: other, other: one }),

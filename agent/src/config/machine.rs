@@ -1,6 +1,8 @@
-//! The older Talos machine config: its `vip` and `vlans[].vip`; all its other keys are left alone.
+//! The older Talos machine config: its `vip` and `vlans[].vip`, and which addresses etcd and kubelet are to use; all its other
+//! keys are left alone.
 
 use super::address::vip_address;
+use super::addresses;
 use super::assemble::Draft;
 use super::error::{Concern, Fault, quoted};
 use super::layer2vip::link_name;
@@ -9,7 +11,17 @@ use super::section::Section;
 
 /// Reads the document.
 pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report) {
+    if let Some(cluster) = document.section("cluster", report)
+        && let Some(etcd) = cluster.section("etcd", report)
+    {
+        addresses::etcd_lists(etcd, draft, report);
+    }
     let Some(machine) = document.section("machine", report) else { return };
+    if let Some(kubelet) = machine.section("kubelet", report)
+        && let Some(node_ip) = kubelet.section("nodeIP", report)
+    {
+        addresses::kubelet_list(node_ip, draft, report);
+    }
     let Some(network) = machine.section("network", report) else { return };
     for node in network.list("interfaces", report) {
         let Some(interface) = Section::open(node, "interfaces", report) else { continue };

@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use super::{Announce, Handoff, Mode, etcd};
+use super::{Announce, Handoff, Mode, addresses, etcd, health};
 use crate::protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
@@ -27,8 +27,11 @@ const KEYS: &[&str] = &[
     "dataplane",
     "announce",
     "handoff",
+    "health",
     "http",
     "runtimeDir",
+    "stateDir",
+    "addresses",
     "priority",
     "guardian",
 ];
@@ -72,10 +75,19 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
         let Handoff { drain } = &mut settings.handoff;
         section.fill("drain", drain, report, |text| duration_within(text, "drain", Duration::ZERO, HOUR));
     }
+    if let Some(section) = document.own_section("health", health::KEYS, report) {
+        health::read(section, &mut settings, report);
+    }
     if let Some(section) = document.own_section("http", &["listen"], report) {
         section.fill("listen", &mut settings.http.listen, report, listen);
     }
     document.fill("runtimeDir", &mut settings.runtime_dir, report, runtime_dir);
+    document.fill("stateDir", &mut settings.state_dir, report, |text| {
+        absolute(text, "state directory", super::STATE_DIR)
+    });
+    if let Some(section) = document.section("addresses", report) {
+        addresses::read(section, &mut settings, draft, report);
+    }
     document.fill("priority", &mut settings.priority, report, priority);
     if let Some(section) = document.own_section("guardian", &["grace"], report) {
         section.fill("grace", &mut settings.guardian.grace, report, grace);
@@ -176,18 +188,23 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, Fault> {
     })
 }
 
-fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
+fn absolute(text: &str, what: &'static str, example: &str) -> Result<PathBuf, Fault> {
     let path = Path::new(text);
     // A zero byte would end the path early for the kernel.
     if !path.is_absolute() || path.parent().is_none() || text.contains('\0') {
-        let wanted = "an absolute path such as /run/mantle".to_owned();
-        return Err(Fault::Invalid { found: quoted(text), what: "runtime directory", wanted });
+        let wanted = format!("an absolute path such as {example}");
+        return Err(Fault::Invalid { found: quoted(text), what, wanted });
     }
+    Ok(path.to_owned())
+}
+
+fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
+    let path = absolute(text, "runtime directory", super::RUNTIME_DIR)?;
     let longest = LONGEST_SOCKET_PATH - 1 - SOCKET.len();
     if text.len() > longest {
         return Err(Fault::RuntimeDirTooLong { longest });
     }
-    Ok(path.to_owned())
+    Ok(path)
 }
 
 fn priority(text: &str) -> Result<u32, Fault> {
@@ -206,7 +223,8 @@ fn grace(text: &str) -> Result<Option<Duration>, Fault> {
     Ok(Some(duration_within(text, "grace", Duration::ZERO, LONGEST_GRACE)?))
 }
 
-fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {
+/// What was found is none of the known words.
+pub(super) fn one_of(found: &str, what: &'static str, known: &[&str], or: &str) -> Fault {
     let wanted = match nearest(found, known.iter().copied()) {
         Some(meant) => meant.to_owned(),
         None => format!("{} {or}", known.join(", ")).trim_end().to_owned(),

@@ -5,12 +5,15 @@
 //! shows them all.
 
 mod address;
+mod addresses;
 mod assemble;
+mod check;
 mod documents;
 mod duration;
 mod endpoint;
 mod error;
 mod etcd;
+mod health;
 mod kind;
 mod layer2vip;
 mod machine;
@@ -29,10 +32,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::addresses::Wishes;
 use crate::protocol::{NodeName, Timing};
 
 pub use self::address::AddressError;
+pub use self::check::{Check, CheckKind, CheckPace, CheckTls, CommandCheck, Health, HttpCheck};
 pub use self::duration::DurationError;
+pub(crate) use self::duration::duration;
 pub use self::endpoint::EndpointError;
 pub use self::error::{Concern, Error, Errors, Fault, Warning};
 pub use self::machine_facts::{Findings, MachineLink, check_against};
@@ -40,6 +46,9 @@ pub use self::origin::{Origin, Position};
 
 /// Where session, lock and control socket are if the config doesn't say.
 pub const RUNTIME_DIR: &str = "/run/mantle";
+
+/// Where the choice of addresses is remembered if the config doesn't say.
+pub const STATE_DIR: &str = "/var/lib/mantle";
 
 /// Reads the config: a file, or all `*.yaml` and `*.yml` of a directory in the order of their names.
 pub fn load(path: &Path) -> Result<Config, Errors> {
@@ -63,10 +72,16 @@ pub struct Config {
     pub announce: Announce,
     /// How a planned move goes.
     pub handoff: Handoff,
+    /// What decides whether this node is ready, beside its links.
+    pub health: Health,
     /// Where metrics and status are served.
     pub http: Http,
     /// Session, lock and control socket; pins below bpffs go by the same name.
     pub runtime_dir: PathBuf,
+    /// What is to outlive a reboot: the choice of addresses.
+    pub state_dir: PathBuf,
+    /// Which of the node's addresses others are to use.
+    pub addresses: Wishes,
     /// Which standby goes first: higher before lower.
     pub priority: u32,
     /// Who acts when the agent ends without a word.

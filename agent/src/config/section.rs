@@ -53,6 +53,11 @@ impl<'n> Section<'n> {
         self
     }
 
+    /// Every key and what stands under it.
+    pub(super) fn entries(self) -> &'n [(Key, Node)] {
+        self.entries
+    }
+
     /// What stands under a key. A key without a value counts as none.
     pub(super) fn get(self, key: &str) -> Option<&'n Node> {
         let (_, value) = self.entries.iter().find(|(known, _)| known.name == key)?;

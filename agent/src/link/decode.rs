@@ -13,7 +13,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkHeader, LinkIn
 
 use crate::wire::Mac;
 
-use super::inventory::{Address, Fact, Link};
+use super::inventory::{Address, Fact, Fitness, Link};
 use super::lifetime::Lifetime;
 use super::request::{OURS, host_prefix};
 use super::socket::Message;
@@ -119,7 +119,23 @@ fn address(payload: &[u8]) -> Option<(u32, Address)> {
     let peer = remote.filter(|remote| *remote != ip);
     let unmarked = || protocol == 0 && bears_our_signs(ip, flags, life);
     let ours = header.prefix_len == host_prefix(ip) && peer.is_none() && (protocol == OURS || unmarked());
-    Some((header.index, Address { ip, prefix: header.prefix_len, peer, ours }))
+    let fitness = if ours { Fitness::Good } else { fitness(ip, flags) };
+    Some((header.index, Address { ip, prefix: header.prefix_len, peer, ours, fitness }))
+}
+
+fn fitness(ip: IpAddr, flags: AddressFlags) -> Fitness {
+    if flags.contains(AddressFlags::Dadfailed) {
+        Fitness::DadFailed
+    } else if flags.contains(AddressFlags::Tentative) {
+        Fitness::Tentative
+    } else if ip.is_ipv6() && flags.contains(AddressFlags::Secondary) {
+        // IFA_F_TEMPORARY is the same bit; IPv4 calls by it every address but a network's first (include/uapi/linux/if_addr.h).
+        Fitness::Temporary
+    } else if flags.contains(AddressFlags::Deprecated) {
+        Fitness::Deprecated
+    } else {
+        Fitness::Good
+    }
 }
 
 /// Kernels before 5.18 don't keep an address's protocol number. There our addresses are told by what nobody else's are:

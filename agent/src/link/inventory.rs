@@ -42,6 +42,24 @@ pub struct Address {
     pub peer: Option<IpAddr>,
     /// Whether Mantle put it there.
     pub ours: bool,
+    /// What the kernel thinks of it. Of ours nothing is said here: every VIP is deprecated, so that it is no source address.
+    pub fitness: Fitness,
+}
+
+/// Whether an address can be relied on; of several things that speak against it the worst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fitness {
+    /// Nothing speaks against it.
+    #[default]
+    Good,
+    /// Not to be used for anything new.
+    Deprecated,
+    /// An IPv6 address for privacy, soon to be replaced by another.
+    Temporary,
+    /// Still being checked for duplicates.
+    Tentative,
+    /// Another machine was found to have it.
+    DadFailed,
 }
 
 impl Address {

@@ -404,3 +404,27 @@ fn many_v4(index: u32, count: u16) -> impl Iterator<Item = (u32, IpAddr)> {
 fn many_v6(index: u32, count: u16) -> impl Iterator<Item = (u32, IpAddr)> {
     (1..=count).map(move |n| (index, Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, n).into()))
 }
+
+#[test]
+fn what_the_kernel_thinks_of_an_address_is_told_when_it_changes() {
+    in_namespace(async |ground: Ground| {
+        let index = ground.pair("v0", "v1").await;
+        let mut links = Links::open().unwrap();
+        ground.add_address(index, "fd09::5", 64).await;
+        let ip: IpAddr = "fd09::5".parse().unwrap();
+        let mut thought = Vec::new();
+        until(&mut links, |event| match event {
+            LinkEvent::Address { address, present: true, .. } if address.ip == ip => {
+                thought.push(address.fitness);
+                (address.fitness == Fitness::Good).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+        assert_eq!(thought, [Fitness::Tentative, Fitness::Good], "checked for duplicates first");
+        // Every VIP is deprecated, so that it is no source: that says nothing.
+        links.put(index, V6, seconds(3)).unwrap();
+        let known = links.inventory().addresses(index).find(|address| address.ip == V6).copied();
+        assert_eq!(known.map(|vip| (vip.ours, vip.fitness)), Some((true, Fitness::Good)));
+    });
+}

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use tokio::time::{Instant, sleep_until};
 
 use super::error::{OpenError, PutError, RemoveError};
-use super::inventory::{Address, Fact, Holding, Inventory, LinkEvent};
+use super::inventory::{Address, Fact, Fitness, Holding, Inventory, LinkEvent};
 use super::lifetime::Lifetime;
 use super::request::{Change, Refusal, Requests, host_prefix};
 use super::watch::{Watch, machine_links};
@@ -252,7 +252,8 @@ impl View {
     /// comes round to it, and must not be forgotten until then.
     fn made(&mut self, changes: &[(u32, IpAddr, Change)], results: &[Result<(), Refusal>]) {
         for (&(index, ip, change), result) in changes.iter().zip(results) {
-            let address = Address { ip, prefix: host_prefix(ip), peer: None, ours: true };
+            let address =
+                Address { ip, prefix: host_prefix(ip), peer: None, ours: true, fitness: Fitness::Good };
             let fact = match (change, result) {
                 (Change::Add(_) | Change::Refresh(_), Ok(())) => Fact::Address(index, address),
                 (Change::Remove, Ok(())) => Fact::AddressGone(index, address),
@@ -343,7 +344,13 @@ mod tests {
                 let vip = ip.parse().unwrap();
                 links.put(index, vip, Lifetime::LONGEST).unwrap();
                 while timeout(Duration::from_millis(50), links.next()).await.is_ok() {}
-                let address = Address { ip: vip, prefix: host_prefix(vip), peer: None, ours: true };
+                let address = Address {
+                    ip: vip,
+                    prefix: host_prefix(vip),
+                    peer: None,
+                    ours: true,
+                    fitness: Fitness::Good,
+                };
                 links.view.inventory.apply(Fact::AddressGone(index, address), &mut VecDeque::new());
                 links.remove(index, vip).unwrap();
                 assert!(ground.address(index, vip).await.is_none(), "{vip} is still there");
@@ -362,7 +369,13 @@ mod tests {
             }
             while timeout(Duration::from_millis(50), links.next()).await.is_ok() {}
             for (_, ip) in &vips[..2] {
-                let address = Address { ip: *ip, prefix: host_prefix(*ip), peer: None, ours: true };
+                let address = Address {
+                    ip: *ip,
+                    prefix: host_prefix(*ip),
+                    peer: None,
+                    ours: true,
+                    fitness: Fitness::Good,
+                };
                 links.view.inventory.apply(Fact::AddressGone(index, address), &mut VecDeque::new());
             }
             for result in links.put_all(&vips, Lifetime::LONGEST) {

@@ -26,7 +26,7 @@ mod kernel_tests;
 pub(crate) mod namespace;
 
 pub use error::{FindError, OpenError, PutError, RemoveError};
-pub use inventory::{Address, Inventory, Link, LinkEvent};
+pub use inventory::{Address, Fitness, Inventory, Link, LinkEvent};
 pub use lifetime::Lifetime;
 pub use links::Links;
 pub use router::forwards_ipv6;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::choices::Choices;
 use crate::protocol::Answer;
 
 /// The agent's counters.
@@ -34,6 +35,8 @@ pub struct Counters {
     pub renewal_time: Latencies,
     /// How late the core thread was, each time that something was due.
     pub lateness: Latencies,
+    /// Which addresses are chosen. Behind a lock, and so none of the core's business.
+    pub choices: Choices,
 }
 
 impl Counters {

@@ -10,7 +10,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::dataplane::Counter;
 use crate::etcd::{Member, Survey};
-use crate::protocol::Instant;
+use crate::health::CheckLook;
+use crate::protocol::{Health, Instant};
 
 use super::counters::Latencies;
 use super::status::{Fence, LinkMode, SessionState};
@@ -49,11 +50,13 @@ impl Collector for Scrape {
         page.agent(&snapshot, &self.0)?;
         page.session(&snapshot, self.0.now())?;
         page.vips(&snapshot, self.0.now())?;
+        page.checks(&snapshot)?;
         page.kernel(&snapshot)?;
         page.others(&snapshot, self.0.now())?;
         if let Some(survey) = self.0.survey() {
             page.survey(&survey)?;
         }
+        page.choices(self.0.counters())?;
         page.counters(self.0.counters())
     }
 }
@@ -94,9 +97,44 @@ impl Page<'_> {
         let owner = each(&|vip| snapshot.owns(vip, now).into());
         self.gauges("vip_owner", "Whether this node is the VIP's owner", owner)?;
         let ready = each(&|vip| vip.ready.into());
-        self.gauges("vip_ready", "Whether this node could wear the VIP now", ready)?;
+        self.gauges("vip_ready", "Whether this node is ready for the VIP", ready)?;
         let epoch = each(&|vip| vip.epoch);
         self.gauges("vip_epoch", "The mod revision of the VIP's record as this node knows it", epoch)
+    }
+
+    /// What the checks say; a check that nothing has decided yet has no health.
+    fn checks(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let labels = |check: &CheckLook| [("check", check.name.to_string())];
+        let healthy = snapshot.checks.iter().filter(|check| check.health != Health::Unknown);
+        let healthy = healthy.map(|check| (labels(check), i64::from(check.health == Health::Good)));
+        self.gauges("check_healthy", "Whether the check counts as succeeding", healthy)?;
+        let help = "How long the last try of the check took";
+        let unit = Some(&Unit::Seconds);
+        let mut family = self.0.encode_descriptor("check_took", help, unit, MetricType::Gauge)?;
+        for check in &snapshot.checks {
+            if let Some(last) = &check.last {
+                family.encode_family(&labels(check))?.encode_gauge(&last.took.as_secs_f64())?;
+            }
+        }
+        let help = "How often the check was tried";
+        self.tried("check_tries", help, snapshot, |check| check.tries)?;
+        let help = "How many tries of the check failed";
+        self.tried("check_failures", help, snapshot, |check| check.failures)
+    }
+
+    fn tried(
+        &mut self,
+        name: &str,
+        help: &str,
+        snapshot: &Snapshot,
+        count: fn(&CheckLook) -> u64,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for check in &snapshot.checks {
+            let (labels, count) = ([("check", &*check.name)], count(check));
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
     }
 
     /// What the kernel program does, and where.
@@ -207,6 +245,28 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// Which of the node's addresses others are to use.
+    fn choices(&mut self, counters: &Counters) -> fmt::Result {
+        let shown = counters.choices.shown();
+        let chosen = shown.iter().flat_map(|choice| {
+            let labels =
+                |address: &String| [("purpose", choice.purpose.clone()), ("address", address.clone())];
+            choice.addresses.iter().map(move |address| (labels(address), 1))
+        });
+        self.gauges("address_chosen", "An address that is chosen for a purpose", chosen)?;
+        let stale =
+            shown.iter().map(|choice| ([("purpose", choice.purpose.clone())], i64::from(choice.stale)));
+        let help = "Whether the addresses in force are old ones, or none, for want of what was asked for";
+        self.gauges("addresses_stale", help, stale)?;
+        let help = "How often a choice of addresses changed";
+        let mut family = self.0.encode_descriptor("addresses_changes", help, None, MetricType::Counter)?;
+        for choice in &shown {
+            let labels = [("purpose", choice.purpose.clone())];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&choice.changes, None)?;
+        }
+        Ok(())
+    }
+
     fn counters(&mut self, counters: &Counters) -> fmt::Result {
         let renewals = &counters.renewals;
         let by_result = [
@@ -296,6 +356,9 @@ mod tests {
         publisher.counters().takeovers.inc();
         feed.surveyed(sample::survey());
         publisher.counters().renewed(&Answer::Done(1), Duration::from_micros(1500));
+        let choices = &publisher.counters().choices;
+        choices.show("kubelet".to_owned(), vec!["10.0.0.5".to_owned()], false, true);
+        choices.show("kubelet".to_owned(), vec!["10.0.0.6".to_owned()], true, true);
         Metrics::new(feed).text().unwrap()
     }
 
@@ -350,7 +413,15 @@ mod tests {
             "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"ns\"} 0",
             "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"ip\"} 17",
             "mantle_vip_dropped_total{vip=\"192.168.0.15\",what=\"out\"} 2",
+            "mantle_check_healthy{check=\"apiserver\"} 1",
+            "mantle_check_healthy{check=\"disk\"} 0",
+            "mantle_check_took_seconds{check=\"apiserver\"} 0.0021",
+            "mantle_check_tries_total{check=\"disk\"} 90",
+            "mantle_check_failures_total{check=\"disk\"} 12",
             "mantle_vip_conflicts_total{vip=\"192.168.0.15\"} 1",
+            "mantle_address_chosen{purpose=\"kubelet\",address=\"10.0.0.6\"} 1",
+            "mantle_addresses_stale{purpose=\"kubelet\"} 1",
+            "mantle_addresses_changes_total{purpose=\"kubelet\"} 2",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

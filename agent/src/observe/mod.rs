@@ -3,6 +3,7 @@
 //! Everything in here runs on the agent's side thread. The core thread only ever stores: a [`Snapshot`] into a watch
 //! channel, numbers into atomics. It waits for no scrape, no client and no terminal.
 
+pub mod choices;
 pub mod client;
 pub mod counters;
 pub mod feed;

@@ -1,10 +1,12 @@
 //! One agent's state, made up for the tests of this room: one VIP worn, one worn elsewhere, one that waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::{Counters, LinkMode};
 use crate::etcd::{Cause, Commits, Errand, Failure, Member, Survey};
-use crate::protocol::{Instant, Stance, Timing};
+use crate::health::{CheckLook, Outcome};
+use crate::protocol::{Health, Instant, Stance, Timing};
 
 use super::snapshot::{Endpoint, Etcd, Link, Node, Peer, Session, Snapshot, Vip};
 use super::status::{Fence, SessionState, Status};
@@ -55,6 +57,7 @@ pub(super) fn snapshot() -> Snapshot {
             reason: None,
         },
         links: vec![Link { link: "enp0s2".into(), mode: Some(LinkMode::Tc) }],
+        checks: checks(),
         vips: vec![
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
@@ -129,6 +132,38 @@ pub(super) fn survey() -> Survey {
         ],
         commits: Some(Ok(Commits { median: Duration::from_millis(1), slowest: Duration::from_millis(3) })),
     }
+}
+
+fn checks() -> Vec<CheckLook> {
+    let ago = |millis| NOW - Duration::from_millis(millis);
+    vec![
+        CheckLook {
+            name: "apiserver".into(),
+            kind: "http",
+            target: "https://127.0.0.1:6443/readyz".into(),
+            vips: None,
+            health: Health::Good,
+            since: ago(600_000),
+            last: Some(Outcome { at: ago(400), took: Duration::from_micros(2100), failure: None }),
+            tries: 300,
+            failures: 0,
+        },
+        CheckLook {
+            name: "disk".into(),
+            kind: "command",
+            target: "/usr/local/bin/disk".into(),
+            vips: Some(Arc::new(["192.168.7.1".parse().unwrap()].into())),
+            health: Health::Failing,
+            since: ago(20_000),
+            last: Some(Outcome {
+                at: ago(1500),
+                took: Duration::from_millis(31),
+                failure: Some("the command ended with exit status: 1".into()),
+            }),
+            tries: 90,
+            failures: 12,
+        },
+    ]
 }
 
 pub(super) fn status() -> Status {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::{Counters, LinkMode};
+use crate::health::CheckLook;
 use crate::protocol::{Epoch, Instant, NodeName, Revision, Stance, Timing};
 
 use super::status::{self, Fence, SessionState, Status};
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub session: Session,
     /// The VIPs' links that are there.
     pub links: Vec<Link>,
+    /// The checks, in the order of the configuration.
+    pub checks: Vec<CheckLook>,
     /// The configured VIPs, in the order to show them in.
     pub vips: Vec<Vip>,
     /// The other nodes' sessions.
@@ -108,7 +111,7 @@ pub struct Vip {
     pub owner: Option<NodeName>,
     /// The mod revision of its record; 0 if there is none.
     pub epoch: Epoch,
-    /// Whether this node could wear it now.
+    /// Whether this node is ready for it.
     pub ready: bool,
     /// What it waits for, if it is not ready.
     pub waits_for: Option<Arc<str>>,
@@ -187,6 +190,7 @@ impl Snapshot {
                 reason: self.session.reason.as_deref().map(str::to_owned),
             },
             links: self.links.iter().map(Link::status).collect(),
+            checks: self.checks.iter().map(|check| check_status(check, now)).collect(),
             vips: self.vips.iter().map(|vip| vip.status(now, right_left_ms)).collect(),
             peers: self.peers.iter().map(|peer| peer.status(now)).collect(),
         }
@@ -208,6 +212,24 @@ impl Endpoint {
 impl Link {
     fn status(&self) -> status::Link {
         status::Link { link: self.link.to_string(), mode: self.mode.into() }
+    }
+}
+
+fn check_status(check: &CheckLook, now: Instant) -> status::Check {
+    status::Check {
+        name: check.name.to_string(),
+        kind: check.kind.to_owned(),
+        target: check.target.to_string(),
+        vips: check.vips.as_deref().cloned(),
+        health: check.health.into(),
+        since_ms: whole_ms(now.since(check.since)),
+        last: check.last.as_ref().map(|last| status::Try {
+            failure: last.failure.as_deref().map(str::to_owned),
+            took_ms: (last.took.as_secs_f64() * 1e6).round() / 1e3,
+            ago_ms: whole_ms(now.since(last.at)),
+        }),
+        tries: check.tries,
+        failures: check.failures,
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Status {
     /// The VIPs' links that are there; none from an agent before there was a kernel program.
     #[serde(default)]
     pub links: Vec<Link>,
+    /// The checks; none from an agent before there were any.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// The configured VIPs.
     pub vips: Vec<Vip>,
     /// The other nodes.
@@ -171,6 +174,62 @@ impl From<Option<dataplane::LinkMode>> for LinkMode {
     }
 }
 
+/// A check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// What kind of check it is.
+    pub kind: String,
+    /// What it tries.
+    pub target: String,
+    /// The VIPs it speaks for; none: every VIP.
+    pub vips: Option<BTreeSet<IpAddr>>,
+    /// What it is judged to be.
+    pub health: Health,
+    /// How long it has been judged so.
+    pub since_ms: u64,
+    /// What came of the last try.
+    pub last: Option<Try>,
+    /// How often it was tried.
+    pub tries: u64,
+    /// How many of the tries failed.
+    pub failures: u64,
+}
+
+/// What a check is judged to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Nothing has decided yet.
+    Unknown,
+    /// It succeeds.
+    Good,
+    /// It fails.
+    Failing,
+}
+
+impl From<protocol::Health> for Health {
+    fn from(health: protocol::Health) -> Self {
+        match health {
+            protocol::Health::Unknown => Self::Unknown,
+            protocol::Health::Good => Self::Good,
+            protocol::Health::Failing => Self::Failing,
+        }
+    }
+}
+
+/// What came of one try of a check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Try {
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// How long it took.
+    pub took_ms: f64,
+    /// How long ago it ended.
+    pub ago_ms: u64,
+}
+
 /// One VIP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vip {
@@ -186,7 +245,7 @@ pub struct Vip {
     pub epoch: Epoch,
     /// What is left of this node's right, if it wears the VIP.
     pub right_left_ms: Option<u64>,
-    /// Whether this node could wear it now.
+    /// Whether this node is ready for it.
     pub ready: bool,
     /// What it waits for.
     pub waits_for: Option<String>,
@@ -332,7 +391,9 @@ mod tests {
     #[test]
     fn the_document_of_an_agent_without_kernel_program_is_read_too() {
         let mut earlier: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
-        earlier.as_object_mut().unwrap().remove("links");
+        for list in ["links", "checks"] {
+            earlier.as_object_mut().unwrap().remove(list);
+        }
         for vip in earlier["vips"].as_array_mut().unwrap() {
             vip.as_object_mut().unwrap().remove("kernel");
         }

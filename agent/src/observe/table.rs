@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Status;
 use super::health;
-use super::status::{Fence, Kernel, Link, LinkMode, Peer, SessionState, Stance, Vip};
+use super::status::{Check, Fence, Health, Kernel, Link, LinkMode, Peer, SessionState, Stance, Try, Vip};
 
 /// Draws the status; with colours if `colour`.
 pub fn draw(status: &Status, colour: bool) -> String {
@@ -85,6 +85,7 @@ fn head(status: &Status, ink: Ink) -> String {
         line(&mut text, &format!("         {:width$}  {verdict}  {detail}", clean(&endpoint.url)));
     }
     text.push_str(&links(&status.links, ink));
+    text.push_str(&checks(&status.checks, ink));
     text
 }
 
@@ -102,6 +103,29 @@ fn links(links: &[Link], ink: Ink) -> String {
         };
         let mode = ink.cell(&cell(link.mode.name()));
         line(&mut text, &format!("{head:9}{:width$}  {mode}  {detail}", clean(&link.link)));
+    }
+    text
+}
+
+/// The lines on the checks: what each is judged to be, and what came of its last try.
+fn checks(checks: &[Check], ink: Ink) -> String {
+    let mut text = String::new();
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    for (at, check) in checks.iter().enumerate() {
+        let head = if at == 0 { "checks" } else { "" };
+        let health = ink.cell(&match check.health {
+            Health::Good => Cell::good("good   "),
+            Health::Unknown => Cell::warning("unknown"),
+            Health::Failing => Cell::bad("failing"),
+        });
+        let last = match &check.last {
+            Some(Try { failure: Some(failure), .. }) => clean(failure),
+            Some(Try { took_ms, .. }) => format!("{took_ms:.1} ms"),
+            None => "not tried yet".to_owned(),
+        };
+        let (name, target) = (clean(&check.name), clean(&check.target));
+        let about = format!("{} {target}  for {}  {last}", check.kind, age(check.since_ms));
+        line(&mut text, &format!("{head:9}{name:width$}  {health}  {about}"));
     }
     text
 }

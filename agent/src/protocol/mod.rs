@@ -4,6 +4,7 @@
 //! the model checker.
 
 pub mod estate;
+pub mod health;
 pub mod key;
 pub mod node;
 pub mod session;
@@ -14,6 +15,7 @@ pub mod txn;
 pub mod view;
 
 pub use estate::Estate;
+pub use health::{Health, WhenNobodyIsReady};
 pub use key::{Epoch, Key, NodeName, Revision};
 pub use node::{Effect, Event, Node};
 pub use session::{Holder, Record, Session, Value};

@@ -55,5 +55,6 @@ pub(super) fn snapshot() -> Snapshot {
         }],
         peers: Vec::new(),
         lateness: Duration::ZERO,
+        checks: Vec::new(),
     }
 }

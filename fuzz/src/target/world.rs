@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mantle::protocol::node::{Request, Settings};
 use mantle::protocol::{
-    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Stance, Timing, Value, Write,
+    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Stance, Timing, Value,
+    WhenNobodyIsReady, Write,
 };
 use mantle::wire::Mac;
 
@@ -44,6 +45,7 @@ impl World {
             machine: "m".to_owned(),
             timing: Timing::DEFAULT,
             priority: 100,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             vips: vips.clone(),
         };
         let now = Instant::from_boot(Duration::from_secs(1000));

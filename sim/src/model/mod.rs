@@ -25,7 +25,7 @@ pub use action::{Action, End, Fault, Waiting};
 pub use state::State;
 
 use crate::protocol::node::{Purpose, Settings};
-use crate::protocol::{Answer, Event, Key, NodeName, Timing};
+use crate::protocol::{Answer, Event, Key, NodeName, Timing, WhenNobodyIsReady};
 use crate::{Clock, Kernel, Mutant, Store};
 use hashed::Hashed;
 use state::Host;
@@ -91,6 +91,7 @@ impl Model {
             machine: format!("{at}/{incarnation}"),
             timing: Self::TIMING,
             priority: 100,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             vips: self.vips(),
         }
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that lacks what it asks for has failed")]
 
+mod health;
 mod takeover;
 mod world;
 

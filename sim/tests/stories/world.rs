@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mantle_sim::Store;
 use mantle_sim::protocol::node::{Effect, Event, Happening, Node, Purpose, Request, Settings};
-use mantle_sim::protocol::{Answer, Change, Instant, Stance, Timing, Write};
+use mantle_sim::protocol::{Answer, Change, Instant, Stance, Timing, WhenNobodyIsReady, Write};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
 #[derive(Clone)]
@@ -53,6 +53,7 @@ pub(super) fn settings(name: &str, vips: &[IpAddr]) -> Settings {
         machine: format!("machine-of-{name}"),
         timing: Timing::DEFAULT,
         priority: 100,
+        when_nobody_is_ready: WhenNobodyIsReady::Hold,
         vips: vips.iter().copied().collect(),
     }
 }

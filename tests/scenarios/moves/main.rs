@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a scenario's own functions fail where they stand, like its tests")]
 
 mod access;
+mod addresses;
 mod counted;
 mod crash;
 mod etcd_trouble;
@@ -10,6 +11,7 @@ mod fence;
 mod foreign;
 mod garbage;
 mod guardian;
+mod health;
 mod hedged;
 mod life;
 mod link_trouble;

@@ -44,8 +44,8 @@ impl EtcdCluster {
         let members: Vec<_> =
             hosts.iter().enumerate().map(|(index, host)| Member::new(index + 1, host, &options)).collect();
         let tls = options.tls.then(|| {
-            let mut addresses: Vec<_> = members.iter().map(Member::address).collect();
-            addresses.push([127, 0, 0, 1].into());
+            let addresses = members.iter().map(|member| member.address().to_string());
+            let addresses: Vec<_> = addresses.chain(["127.0.0.1".to_owned()]).collect();
             Tls::make(&lab.directory().join("tls"), &addresses)
         });
         let disks = Disks::default();

@@ -1,12 +1,14 @@
 //! Real etcd clusters in the lab.
 
 mod access;
+mod by_files;
 mod cluster;
 mod disk;
 mod member;
 mod relay;
 mod tls;
 
+pub use by_files::member_by_file;
 pub use cluster::EtcdCluster;
 pub use relay::Relay;
 pub use tls::Tls;

@@ -1,19 +1,18 @@
-//! Certificates for a cluster: one authority, what it signed, and an authority nobody should trust.
+//! Certificates for servers and their clients: one authority, what it signed, and an authority nobody should trust.
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose,
 };
 
-/// The files of a cluster's certificates, all PEM.
+/// The files of a set of certificates, all PEM.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The authority that signed the members' and the clients' certificates.
+    /// The authority that signed the servers' and the clients' certificates.
     pub ca: PathBuf,
     /// An authority that signed nothing here.
     pub wrong_ca: PathBuf,
@@ -21,15 +20,15 @@ pub struct Tls {
     pub cert: PathBuf,
     /// The key to the client's certificate.
     pub key: PathBuf,
-    pub(super) server_cert: PathBuf,
-    pub(super) server_key: PathBuf,
+    pub(crate) server_cert: PathBuf,
+    pub(crate) server_key: PathBuf,
 }
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 impl Tls {
-    /// Makes the certificates for members at these addresses.
-    pub(super) fn make(directory: &Path, members: &[IpAddr]) -> Self {
+    /// Makes the certificates, for servers with these addresses and names.
+    pub(crate) fn make(directory: &Path, servers: &[String]) -> Self {
         fs::create_dir_all(directory)
             .unwrap_or_else(|error| panic!("cannot make {}: {error}", directory.display()));
         let write = |name: &str, pem: String| {
@@ -40,7 +39,7 @@ impl Tls {
         let authority = authority("the lab's authority");
         // etcd's gateway dials its own member with the member's certificate: it must do for a client too.
         let both = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let (server_cert, server_key) = signed(&authority, "etcd", members, both);
+        let (server_cert, server_key) = signed(&authority, "server", servers, both);
         let (cert, key) = signed(&authority, "mantle", &[], vec![ExtendedKeyUsagePurpose::ClientAuth]);
         Self {
             ca: write("ca.pem", authority.pem()),
@@ -74,12 +73,11 @@ fn authority(name: &str) -> Authority {
 fn signed(
     authority: &Authority,
     name: &str,
-    addresses: &[IpAddr],
+    servers: &[String],
     usages: Vec<ExtendedKeyUsagePurpose>,
 ) -> (String, String) {
-    let mut params = CertificateParams::default();
+    let mut params = CertificateParams::new(servers).expect("the names are plain ones");
     params.distinguished_name.push(DnType::CommonName, name);
-    params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = usages;
     let key = new_key();

@@ -3,8 +3,10 @@
 mod capture;
 mod frame;
 mod socket;
+mod traffic;
 
 pub use capture::Tap;
 pub(crate) use frame::claims;
 pub use frame::{Claim, Frame, FrameKind};
 pub(crate) use socket::PacketSocket;
+pub use traffic::Traffic;

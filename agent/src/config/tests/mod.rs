@@ -1,8 +1,10 @@
 //! What is read from a config, and what is said about a bad one, word for word.
 
+mod addresses;
 mod facts;
 mod files;
 mod good;
+mod health;
 mod refused;
 
 use std::path::Path;

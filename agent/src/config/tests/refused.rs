@@ -163,10 +163,10 @@ fn bad_machine_configs() {
 fn bad_mantle_configs() {
     mantle_refused(&[
         (
-            "clutser: blue\nhealth: {}\n",
+            "clutser: blue\nmood: {}\n",
             &[
                 r#"1:1: unknown key "clutser" in MantleConfig; write cluster"#,
-                r#"2:1: unknown key "health" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, http, runtimeDir, priority, guardian"#,
+                r#"2:1: unknown key "mood" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, health, http, runtimeDir, stateDir, addresses, priority, guardian"#,
             ],
         ),
         (

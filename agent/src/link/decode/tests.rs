@@ -115,3 +115,25 @@ fn without_a_number_ours_is_what_bears_our_signs() {
     assert!(!ours(&address_message("10.0.0.9", 32, vec![lasting(3, 3)])), "is preferred");
     assert!(!ours(&address_message("10.0.0.9", 32, vec![lasting(3600, 0)])), "lasts too long");
 }
+
+#[test]
+fn what_speaks_against_an_address_is_read_from_its_flags() {
+    let fitness = |ip: &str, flags: AddressFlags| {
+        let message = address_message(ip, 24, vec![AddressAttribute::Flags(flags)]);
+        match told(RTM_NEWADDR, &message) {
+            Some(Fact::Address(7, address)) => address.fitness,
+            other => panic!("no address: {other:?}"),
+        }
+    };
+    for (ip, flags, expected) in [
+        ("10.0.0.1", AddressFlags::Permanent, Fitness::Good),
+        ("10.0.0.1", AddressFlags::Secondary, Fitness::Good),
+        ("10.0.0.1", AddressFlags::Deprecated, Fitness::Deprecated),
+        ("fd00::1", AddressFlags::Secondary, Fitness::Temporary),
+        ("fd00::1", AddressFlags::Secondary | AddressFlags::Deprecated, Fitness::Temporary),
+        ("fd00::1", AddressFlags::Tentative, Fitness::Tentative),
+        ("fd00::1", AddressFlags::Tentative | AddressFlags::Dadfailed, Fitness::DadFailed),
+    ] {
+        assert_eq!(fitness(ip, flags), expected, "{ip} {flags:?}");
+    }
+}

@@ -15,7 +15,7 @@ fn link(index: u32, name: &str) -> Link {
 }
 
 fn address(ip: &str, prefix: u8, ours: bool) -> Address {
-    Address { ip: ip.parse().unwrap(), prefix, peer: None, ours }
+    Address { ip: ip.parse().unwrap(), prefix, peer: None, ours, fitness: Fitness::Good }
 }
 
 /// The events that a run of facts makes.

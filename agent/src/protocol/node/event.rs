@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mantle_ebpf::wire::Mac;
 
-use crate::protocol::{Answer, Change, Epoch, Instant, Key, NodeName, Revision, Stance, Txn};
+use crate::protocol::{Answer, Change, Epoch, Health, Instant, Key, NodeName, Revision, Stance, Txn};
 
 /// What a node is told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,8 @@ pub enum Event {
         /// force allows. Told before a VIP that it is for becomes ready.
         bound: Duration,
     },
+    /// How the node's checks judge the VIPs that have any, whenever that changes. The others are in good health.
+    Health(BTreeMap<IpAddr, Health>),
     /// The kernel confirmed how this node stands to a VIP.
     Stood(IpAddr, Stance),
     /// All keys, listed at a revision, before a watch starts anew.

@@ -18,7 +18,7 @@ pub struct VipLook<'a> {
     pub epoch: Epoch,
     /// The stance the kernel last confirmed.
     pub stance: Stance,
-    /// Whether it could be worn now.
+    /// Whether this node is ready for it.
     pub ready: bool,
     /// Since when the record has named whom it names.
     pub since: Instant,

@@ -39,7 +39,8 @@ pub use session::Standing;
 use vip::Vip;
 
 use super::{
-    Answer, Change, Entry, Instant, Key, NodeName, Revision, Stance, Timing, Txn, Value, View, Write,
+    Answer, Change, Entry, Health, Instant, Key, NodeName, Revision, Stance, Timing, Txn, Value, View,
+    WhenNobodyIsReady, Write,
 };
 
 /// What a node is given once and for all.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub timing: Timing,
     /// Who goes first.
     pub priority: u32,
+    /// What it does with a VIP whose check fails on it while no other node is ready for it.
+    pub when_nobody_is_ready: WhenNobodyIsReady,
     /// The VIPs it competes for.
     pub vips: BTreeSet<IpAddr>,
 }
@@ -132,6 +135,7 @@ impl Node {
             Event::Tick => {}
             Event::Found(vips) => self.found(&vips),
             Event::Facts { links, ready, bound } => self.learn(links, &ready, bound),
+            Event::Health(judged) => self.judge(&judged),
             Event::Stood(ip, stance) => {
                 if let Some(vip) = self.vips.get_mut(&ip) {
                     vip.stood = Some(stance);
@@ -180,8 +184,17 @@ impl Node {
         self.links = Some(links);
         self.bound = bound;
         for (ip, vip) in &mut self.vips {
-            news |= vip.ready != ready.contains(ip);
-            vip.ready = ready.contains(ip);
+            news |= vip.can_be_worn(ready.contains(ip));
+        }
+        if news {
+            self.own.renew_soon();
+        }
+    }
+
+    fn judge(&mut self, judged: &BTreeMap<IpAddr, Health>) {
+        let mut news = false;
+        for (ip, vip) in &mut self.vips {
+            news |= vip.is_judged(judged.get(ip).copied().unwrap_or_default());
         }
         if news {
             self.own.renew_soon();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::vip::{Held, Vip};
 use super::{Effect, Happening, How, Node, Purpose, Request};
 use crate::protocol::{
-    Answer, Compare, Entry, Holder, Instant, Key, NodeName, Record, Revision, Timing, Txn, Value, Write,
+    Answer, Compare, Entry, Health, Holder, Instant, Key, NodeName, Record, Revision, Timing, Txn, Value,
+    WhenNobodyIsReady, Write,
 };
 
 /// What stands between this node and a VIP that another holds.
@@ -27,13 +28,14 @@ impl Node {
         let mut silent: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
         let ips: Vec<IpAddr> = self.vips.keys().copied().collect();
         for ip in ips {
-            let mine = self.decide_leaving(ip, session);
+            let mine = self.decide_leaving(now, ip, session);
+            let wanted_back = !mine && self.wants_back(now, ip);
             let vip = &self.vips[&ip];
             let wants = if mine {
                 // A record that promises others a shorter wait than this node's bound is written anew with that.
                 vip.leaving || vip.doubtful || !vip.readable || vip.is_outgrown_by(self.bound)
             } else {
-                vip.ready && !self.stopping
+                (vip.ready || wanted_back) && !self.stopping
             };
             // Nothing is given up, nor taken up anew, while anything of it still stands here (I4).
             let may = !vip.pending && (vip.is_off() || (mine && !vip.leaving));
@@ -79,12 +81,66 @@ impl Node {
         self.clear_long_silent(now);
     }
 
-    /// Whether the record names this node, which then leaves it if it cannot wear it.
-    fn decide_leaving(&mut self, ip: IpAddr, session: Revision) -> bool {
-        let Some(vip) = self.vips.get_mut(&ip) else { return false };
+    /// Whether the record names this node, which then leaves it if it cannot wear it, or should not.
+    fn decide_leaving(&mut self, now: Instant, ip: IpAddr, session: Revision) -> bool {
+        let Some(vip) = self.vips.get(&ip) else { return false };
         let mine = vip.names(&self.settings.name, session);
-        vip.leaving |= mine && (self.stopping || !vip.ready);
+        let leaves = mine && (self.stopping || !vip.wearable || self.yields(now, ip));
+        if let Some(vip) = self.vips.get_mut(&ip) {
+            vip.leaving |= leaves;
+            vip.held_last |= mine;
+        }
         mine
+    }
+
+    /// Whether an owner gives a VIP up for its health: to another node, or to nobody if that was asked for.
+    fn yields(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let Some(vip) = self.vips.get(&ip).filter(|vip| vip.health == Health::Failing) else { return false };
+        if self.settings.when_nobody_is_ready == WhenNobodyIsReady::Release {
+            return true;
+        }
+        let keep_until = vip.keep_until;
+        if self.another_is_ready_until(now, ip).is_none() {
+            return false;
+        }
+        if now < keep_until {
+            self.wake_at(keep_until);
+        }
+        now >= keep_until
+    }
+
+    /// Whether this node takes back what it held last though its health speaks against it: it gave the VIP up to a node
+    /// that then did not take it. At once if nobody else is ready any more. Otherwise when a silence has passed: then that
+    /// node only says to be ready, and nothing is given up for its word again for a while.
+    fn wants_back(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let vip = &self.vips[&ip];
+        let hold = self.settings.when_nobody_is_ready == WhenNobodyIsReady::Hold;
+        if !hold || !vip.held_last || !vip.wearable || vip.ready {
+            return false;
+        }
+        let silence = self.settings.timing.silence;
+        let spurned_at = vip.since + silence;
+        let Some(until) = self.another_is_ready_until(now, ip) else { return true };
+        if now < spurned_at {
+            self.wake_at(until.min(spurned_at));
+            return false;
+        }
+        if let Some(vip) = self.vips.get_mut(&ip) {
+            vip.keep_until = now + 10 * silence;
+        }
+        true
+    }
+
+    /// Until when some other node that is ready for the VIP counts as alive, if there is any.
+    fn another_is_ready_until(&self, now: Instant, ip: IpAddr) -> Option<Instant> {
+        let ready_until = |(key, entry): (&Key, &Entry)| match (key, &entry.value) {
+            (Key::Node(name), Value::Session(session)) if *name != self.settings.name => {
+                let ready = session.ready.contains(&ip);
+                self.peers.alive_until(name, entry.created).filter(|until| ready && now < *until)
+            }
+            _ => None,
+        };
+        self.view.iter().filter_map(ready_until).max()
     }
 
     /// From when on this node may take the VIP.
@@ -295,6 +351,9 @@ impl Node {
         let (before, known_since) = (vip.held.clone(), vip.since);
         if !vip.record_is(now, entry) {
             return;
+        }
+        if matches!(&vip.held, Held::By(holder) if holder.node != self.settings.name) {
+            (vip.held_last, vip.keep_until) = (false, Instant::ZERO);
         }
         let (after, epoch) = (vip.held.clone(), vip.epoch);
         let is_own = |held: &Held| matches!(held, Held::By(holder) if holder.node == self.settings.name);

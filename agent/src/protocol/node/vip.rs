@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Entry, Epoch, Holder, Instant, NodeName, Revision, Stance, Value};
+use crate::protocol::{Entry, Epoch, Health, Holder, Instant, NodeName, Revision, Stance, Value};
 
 /// Who holds a VIP, as far as this node can tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,8 +20,16 @@ pub(super) enum Held {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; no two exclude each other")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Vip {
-    /// Whether it could be worn now.
+    /// Whether this node is ready for it, as its session says: it could be worn and is in good health.
     pub(super) ready: bool,
+    /// Whether the machine could wear it now.
+    pub(super) wearable: bool,
+    /// How this node's checks judge it.
+    pub(super) health: Health,
+    /// Whether this node held it last: nobody else is known to have held it since.
+    pub(super) held_last: bool,
+    /// For its health it is not given up before: the last time nobody took it, though somebody said to be ready.
+    pub(super) keep_until: Instant,
     /// The record's mod revision, 0 if there is none: what a transaction compares.
     pub(super) modified: Revision,
     /// Whether the record was readable when last seen. When it was deleted or overwritten by a foreign hand the last
@@ -51,6 +59,10 @@ impl Default for Vip {
     fn default() -> Self {
         Self {
             ready: false,
+            wearable: false,
+            health: Health::Good,
+            held_last: false,
+            keep_until: Instant::ZERO,
             modified: 0,
             readable: true,
             epoch: 0,
@@ -70,6 +82,24 @@ impl Vip {
     /// Whether a predecessor left its address standing.
     pub(super) fn found(&mut self, stands: bool) {
         self.stood = if stands { None } else { Some(Stance::Off) };
+    }
+
+    /// Takes in whether the machine could wear it; says whether this node's readiness changed.
+    pub(super) fn can_be_worn(&mut self, wearable: bool) -> bool {
+        self.wearable = wearable;
+        self.decide_readiness()
+    }
+
+    /// Takes in how the checks judge it; says whether this node's readiness changed.
+    pub(super) fn is_judged(&mut self, health: Health) -> bool {
+        self.health = health;
+        self.decide_readiness()
+    }
+
+    fn decide_readiness(&mut self) -> bool {
+        let before = self.ready;
+        self.ready = self.wearable && self.health == Health::Good;
+        self.ready != before
     }
 
     /// Whether a stance is to be ordered now; if so it counts as ordered.

@@ -1,0 +1,208 @@
+//! The live choice of addresses: looks whenever a link or an address changes, keeps the files, and tells who wants to know.
+//!
+//! It has a thread of its own: it writes files and runs other people's programs, and neither may stand in the way of the
+//! core or the hands. It needs no etcd, which may need it to start.
+//!
+//! Cancel-safety: the loop's `select!` waits on the links' events and a watch channel, of which nothing is lost when they
+//! are dropped, since each look takes in everything anew; and on a sleep that is made anew each turn.
+
+mod hook;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use self::hook::Hook;
+use super::{RunError, current_thread};
+use crate::addresses::{
+    Keeper, Kept, Memory, Patience, Purpose, candidates, environment, environment_file, trouble,
+    write_environments,
+};
+use crate::clock;
+use crate::config::Config;
+use crate::link::{LinkEvent, Links};
+use crate::observe::Counters;
+
+/// No deadline: a look at least this often costs nothing.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// What changes comes in crowds, of containers as of VIPs that move: one look takes in all of it, and none of it is urgent.
+const CROWD: Duration = Duration::from_millis(200);
+
+/// VIPs as the core knows them from etcd; nothing until it does.
+type VipsOfCluster = watch::Receiver<Option<BTreeSet<IpAddr>>>;
+
+/// Starts the thread; comes back when the files are up to date as far as they can be.
+pub(super) fn start(
+    config: &Config,
+    vips_of_cluster: VipsOfCluster,
+    counters: Arc<Counters>,
+) -> Result<(), RunError> {
+    let runtime = current_thread()?;
+    let (opened, result) = blocking::sync_channel(1);
+    let config = config.clone();
+    thread::Builder::new().name("mantle-addresses".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let links = match Links::open() {
+                Ok(links) => links,
+                // Whoever waited may have given up.
+                Err(error) => return drop(opened.send(Err(error))),
+            };
+            let mut chooser = Chooser::new(links, config, counters, start_hooks());
+            chooser.look(None);
+            if opened.send(Ok(())).is_ok() {
+                chooser.run(vips_of_cluster).await;
+            }
+        });
+    })?;
+    match result.recv() {
+        Ok(outcome) => Ok(outcome?),
+        Err(blocking::RecvError) => Err(io::Error::other("it ended before it began").into()),
+    }
+}
+
+/// Waits for a change that is not of our own making: a VIP is never chosen, and its moves are none of this thread's business.
+async fn foreign_change(links: &mut Links) {
+    while let LinkEvent::Address { address, .. } = links.next().await {
+        if !address.ours {
+            return;
+        }
+    }
+}
+
+fn start_hooks() -> mpsc::UnboundedSender<Hook> {
+    let (hooks, mut inbox) = mpsc::unbounded_channel::<Hook>();
+    tokio::spawn(async move {
+        // One after the other: the last word is the newest.
+        while let Some(hook) = inbox.recv().await {
+            hook.run().await;
+        }
+    });
+    hooks
+}
+
+struct Chooser {
+    links: Links,
+    config: Config,
+    keeper: Keeper,
+    memory: Memory,
+    counters: Arc<Counters>,
+    hooks: mpsc::UnboundedSender<Hook>,
+    /// What was last said of each choice, so that it is said once.
+    said: BTreeMap<Purpose, (bool, Vec<IpAddr>)>,
+    /// What last went wrong with the files.
+    complained: Vec<String>,
+}
+
+impl Chooser {
+    fn new(
+        links: Links,
+        config: Config,
+        counters: Arc<Counters>,
+        hooks: mpsc::UnboundedSender<Hook>,
+    ) -> Self {
+        let memory = Memory::load(&config.state_dir).unwrap_or_else(|error| {
+            tracing::warn!("earlier choices of addresses are forgotten: {error}");
+            Memory::default()
+        });
+        let keeper = Keeper::new(&config.addresses, &memory.choices, Patience::AGENT, clock::now());
+        let (said, complained) = (BTreeMap::new(), Vec::new());
+        Self { links, config, keeper, memory, counters, hooks, said, complained }
+    }
+
+    async fn run(mut self, mut vips_of_cluster: VipsOfCluster) {
+        loop {
+            let now = clock::now();
+            let wait = self.keeper.deadline().map_or(LONGEST_WAIT, |at| at.since(now)).min(LONGEST_WAIT);
+            tokio::select! {
+                () = foreign_change(&mut self.links) => sleep(CROWD).await,
+                changed = vips_of_cluster.changed() => {
+                    // The core is gone only when the agent ends.
+                    if changed.is_err() {
+                        return;
+                    }
+                    sleep(CROWD).await;
+                }
+                () = sleep(wait) => {}
+            }
+            while self.links.next().now_or_never().is_some() {}
+            let vips = vips_of_cluster.borrow_and_update().clone();
+            self.look(vips);
+        }
+    }
+
+    fn look(&mut self, vips_of_cluster: Option<BTreeSet<IpAddr>>) {
+        if let Some(vips) = vips_of_cluster {
+            self.memory.vips = vips;
+        }
+        let own = self.config.vips.iter().map(|vip| vip.ip);
+        let vips: BTreeSet<IpAddr> = own.chain(self.memory.vips.iter().copied()).collect();
+        let all = self.keeper.look(clock::now(), &candidates(self.links.inventory()), &vips);
+        self.keep_files(&all);
+        for kept in &all {
+            self.say(kept);
+        }
+        // After the files: what is told can be read.
+        self.call_hooks(&all);
+    }
+
+    fn keep_files(&mut self, all: &[Kept]) {
+        let (written, mut errors) = write_environments(&self.config.runtime_dir, &self.config.addresses, all);
+        for consumer in written {
+            let file = environment_file(&self.config.runtime_dir, &consumer);
+            tracing::info!(consumer, file = %file.display(), "environment file written");
+        }
+        self.memory.choices = self.keeper.choices();
+        errors.extend(self.memory.save(&self.config.state_dir).err());
+        let complaints: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        for complaint in complaints.iter().filter(|complaint| !self.complained.contains(complaint)) {
+            tracing::error!("{complaint}");
+        }
+        self.complained = complaints;
+    }
+
+    fn say(&mut self, kept: &Kept) {
+        let addresses = || kept.choice.addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let stale = kept.choice.stale || kept.choice.addresses.is_empty();
+        let purpose = kept.purpose.to_string();
+        self.counters.choices.show(purpose.clone(), addresses(), stale, kept.changed_from.is_some());
+        if let Some(before) = &kept.changed_from {
+            let before = before.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            tracing::info!(purpose, addresses = addresses().join(" "), before, "addresses chosen");
+        }
+        // A first choice that is about to be made is no trouble.
+        if kept.waits && !kept.choice.stale {
+            return;
+        }
+        let now_so = (stale, kept.choice.addresses.clone());
+        if self.said.insert(kept.purpose.clone(), now_so.clone()).as_ref() == Some(&now_so) {
+            return;
+        }
+        if let Some(trouble) = trouble(kept) {
+            tracing::warn!("{trouble}");
+        }
+    }
+
+    fn call_hooks(&self, all: &[Kept]) {
+        let wishes = &self.config.addresses;
+        for (consumer, command) in &wishes.on_change {
+            // A first choice is no change: nobody has used another one.
+            let changed = |kept: &&Kept| kept.changed_from.as_ref().is_some_and(|before| !before.is_empty());
+            if !all.iter().filter(|kept| kept.purpose.consumer() == consumer).any(|kept| changed(&kept)) {
+                continue;
+            }
+            let environment = environment(consumer, wishes, all).unwrap_or_default();
+            let hook = Hook::new(consumer, command, &environment);
+            // Its task lives as long as this one.
+            let _ = self.hooks.send(hook);
+        }
+    }
+}
