@@ -173,3 +173,33 @@ fn a_session_that_vanished_unheard_may_have_been_renewed_before() {
 fn a_session_overwritten_unheard_may_have_been_renewed_before() {
     deaf_while(&Write::Put(node("a"), Value::Garbage));
 }
+
+#[test]
+fn a_session_that_was_never_heard_of_is_not_known_to_be_gone() {
+    let (mut world, a, b) = two();
+    for at in [a, b] {
+        world.ready(at, [].into());
+    }
+    world.hosts[a].runs = false;
+    world.force(&Write::Delete(node("a")));
+    // b is deaf from here on, while a comes back and takes up what nobody holds.
+    world.hosts[b].watch = false;
+    world.hosts[b].lists = false;
+    world.restart(a, settings("a", &[ip(1)]), &[]);
+    assert_eq!(world.owner(ip(1)), Some(a));
+    // All that b ever learns of it is the record, by being refused.
+    world.ready(b, [ip(1)].into());
+    world.pass(ms(1_250));
+    assert!(world.hosts[b].committed.contains(&Purpose::Claim));
+    // a is frozen with its right going on, and a hand deletes its session before b asks again.
+    world.hosts[a].runs = false;
+    world.force(&Write::Delete(node("a")));
+    world.pass(ms(2_000));
+    assert_eq!(world.owner(ip(1)), None, "b cannot know for how long a may go on");
+    // With ears it begins to wait.
+    world.relist(b);
+    world.pass(ms(1_200));
+    assert_eq!(world.owner(ip(1)), None);
+    world.pass(ms(200));
+    assert_eq!(world.owner(ip(1)), Some(b));
+}

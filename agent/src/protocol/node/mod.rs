@@ -65,6 +65,8 @@ pub struct Settings {
 pub struct Node {
     settings: Settings,
     view: View,
+    /// The revision up to which everything has been heard, in order: by a list and the watch, and by nothing else.
+    heard: Revision,
     /// Whether the keys have been listed once.
     listed: bool,
     own: Own,
@@ -93,6 +95,7 @@ impl Node {
         Self {
             settings,
             view: View::default(),
+            heard: 0,
             listed: false,
             own: Own::default(),
             right: Instant::ZERO,
@@ -142,7 +145,11 @@ impl Node {
                 }
             }
             Event::Listed(revision, changes) => self.list(now, revision, changes),
-            Event::Changed(changes) => self.changed(now, changes),
+            Event::Changed(changes) => {
+                let heard = changes.iter().map(|change| change.revision).max();
+                self.changed(now, changes);
+                self.hear(now, heard.unwrap_or(0));
+            }
             Event::Answered { request, sent, answer } => self.answered(now, &request, sent, &answer),
             Event::AcknowledgedToo { session, sent } => self.acknowledged_too(session, sent),
             Event::Stop => self.stopping = true,
@@ -209,6 +216,18 @@ impl Node {
         }
         // While nothing was heard nobody's silence could be told from our own deafness.
         self.peers.wait_anew(now);
+        self.hear(now, revision);
+    }
+
+    /// Everything up to a revision is heard now. Of a record that was learnt before, from a refusal, this is the first
+    /// moment at which its holder's session is known not to be there, if it is not: until just now it may have been renewed.
+    fn hear(&mut self, now: Instant, revision: Revision) {
+        for vip in self.vips.values_mut() {
+            if vip.modified > self.heard && vip.modified <= revision {
+                vip.is_heard(now, &self.peers);
+            }
+        }
+        self.heard = self.heard.max(revision);
     }
 
     fn changed(&mut self, now: Instant, changes: Vec<Change>) {

@@ -13,6 +13,8 @@ use crate::protocol::{
 
 /// What stands between this node and a VIP that another holds.
 enum Free {
+    /// What is not known: whether the holder has a session. What tells is on its way.
+    NotKnown,
     /// Nothing, from this instant on: the holder, if any, has no session.
     From(Instant),
     /// The holder's session, which may be deleted from this instant on, if it is silent until then.
@@ -55,6 +57,7 @@ impl Node {
                 continue;
             }
             match self.free(now, ip, vip) {
+                Free::NotKnown => {}
                 Free::From(at) if now >= at => {
                     claims.entry(self.absent_holder(ip)).or_default().push(ip);
                 }
@@ -157,6 +160,8 @@ impl Node {
                 let at = self.unrenewed_since(holder, ip) + timing.silence_for(self.bound_of(holder)) + turn;
                 if self.session_of(holder).is_some() {
                     Free::BehindSession(holder.clone(), at)
+                } else if self.heard < vip.modified && self.peers.last_heard(holder).is_none() {
+                    Free::NotKnown
                 } else {
                     Free::From(at)
                 }

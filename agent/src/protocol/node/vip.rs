@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::peers::Peers;
 use crate::protocol::{Entry, Epoch, Health, Holder, Instant, NodeName, Revision, Stance, Value};
 
 /// Who holds a VIP, as far as this node can tell.
@@ -150,6 +151,15 @@ impl Vip {
             self.leaving = false;
         }
         news
+    }
+
+    /// The watch has come as far as the record. That its holder was never heard of is known from now on.
+    pub(super) fn is_heard(&mut self, now: Instant, peers: &Peers) {
+        if let Held::By(holder) = &self.held
+            && peers.last_heard(holder).is_none()
+        {
+            self.since = now;
+        }
     }
 
     /// Whether the record names this session.
