@@ -1,26 +1,26 @@
 //! Mutations without a guide: the same on every run, for the seconds that `cargo test` has.
 
-/// Draws (`SplitMix64`).
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+/// Draws.
 #[derive(Debug)]
-pub struct Random(pub u64);
+pub struct Random(SplitMix64);
 
 impl Random {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
+    /// The same draws for the same seed.
+    pub fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
     fn byte(&mut self) -> u8 {
-        self.word().to_le_bytes()[0]
+        self.0.next_u64().to_le_bytes()[0]
     }
 
     /// One of so many, which are at least one.
     fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(self.word() % end).unwrap_or(0)
+        usize::try_from(self.0.next_u64() % end).unwrap_or(0)
     }
 
     fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {

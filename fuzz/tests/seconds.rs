@@ -57,7 +57,7 @@ fn seconds(target: Target, mutants: u64) {
     }
     let wanted = env::var("MANTLE_FUZZ_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
     let (begun, limit) = (Instant::now(), wanted.map(Duration::from_secs));
-    let mut random = Random(limit.map_or(0, |_| RandomState::new().hash_one(())));
+    let mut random = Random::new(limit.map_or(0, |_| RandomState::new().hash_one(())));
     let mut number = 0;
     while limit.map_or(number < mutants, |limit| begun.elapsed() < limit) {
         run(target, &mutant(&inputs, target.words(), &mut random), &format!("mutant {number}"));

@@ -3,7 +3,9 @@
 //! None of them is a switch in the product. Each changes what the protocol is told, what it asks for, or what carries it.
 //!
 //! To honour an older session's *renewal* would do no harm, and is no mutant: a right counts from before the sending and
-//! never moves back, and a session is started after every renewal of the one before was sent.
+//! never moves back, and a session is started after every renewal of the one before was sent. Nor would a claim that does not
+//! compare the absence of the holder's session: it is decided on only when everything up to the record has been heard, and a
+//! session that is gone stays gone. It is compared all the same (I5).
 
 use crate::protocol::node::{Purpose, Request, Standing};
 use crate::protocol::timing::least_silence;
@@ -27,8 +29,6 @@ pub enum Mutant {
     UnguardedTakeOver,
     /// A renewal does not compare that the session is still the one it was sent for.
     UnguardedRenewal,
-    /// What a holder without a session held is claimed without comparing that it has none.
-    AbsenceNotCompared,
     /// An entry is armed under whatever session is live when the hands get to it.
     MarkedWhenArmed,
     /// A VIP is said to be off as soon as that is ordered (I4).
@@ -69,12 +69,6 @@ impl Mutant {
             (Self::UnguardedTakeOver, Purpose::TakeOver) => {
                 let taken = |key: &Key| txn.writes.iter().any(|write| *write == Write::Delete(key.clone()));
                 txn.compares.retain(|compare| !taken(compare.key()));
-            }
-            (Self::AbsenceNotCompared, Purpose::Claim) => {
-                let written = |key: &Key| {
-                    txn.writes.iter().any(|write| matches!(write, Write::Put(written, _) if written == key))
-                };
-                txn.compares.retain(|compare| written(compare.key()));
             }
             (Self::UnguardedRenewal, Purpose::Renew) => txn.compares.retain(|compare| !is_own(compare)),
             _ => {}

@@ -16,6 +16,7 @@ Each task first prepares what it needs; those marked * need root, since their la
 * demo [--watch] [ARGS]        three nodes, an etcd and a client: watch the VIP move
 * test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
 * torment [ARGS]               everything goes wrong at random; the wire is judged, every gap explained
+  model [--minutes N]          the protocol under the model checker, as deep as the time allows
   fuzz [--minutes N] [TARGET..]  look for inputs that the agent does not bear: values, frames, config, http, control
 * bench [ARGS]                 measure, with a release build
   help                         this page
@@ -41,6 +42,11 @@ pub(crate) enum Task {
     BuildEbpf {
         /// Compare with the committed ones instead of replacing them.
         check: bool,
+    },
+    /// Put the protocol under the model checker.
+    Model {
+        /// For how long.
+        minutes: u32,
     },
     /// Look for inputs that the agent does not bear.
     Fuzz {
@@ -80,7 +86,15 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
             let (check, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|word| word == "--check");
             nothing_left(&name, &rest).map(|()| Task::BuildEbpf { check: !check.is_empty() })
         }
-        "fuzz" => fuzz(rest),
+        "model" => {
+            let (minutes, rest) = minutes(rest)?;
+            nothing_left(&name, &rest).map(|()| Task::Model { minutes })
+        }
+        "fuzz" => {
+            let (minutes, targets) = minutes(rest)?;
+            let surplus: Vec<String> = targets.iter().filter(|word| word.starts_with('-')).cloned().collect();
+            nothing_left(&name, &surplus).map(|()| Task::Fuzz { minutes, targets })
+        }
         "test" => {
             let (profile, mut arguments) = profile(rest);
             // `cargo test` wants it before the harness's options; here there is nothing to keep apart.
@@ -94,19 +108,13 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
     }
 }
 
-fn fuzz(mut targets: Vec<String>) -> Result<Task, Refusal> {
-    let mut minutes = 10;
-    if let Some(at) = targets.iter().position(|word| word == "--minutes") {
-        let given: Vec<String> = targets.drain(at..targets.len().min(at + 2)).collect();
-        let wanted = || Refusal::Usage("`--minutes` wants a number above 0".to_owned());
-        minutes = given
-            .get(1)
-            .and_then(|text| text.parse().ok())
-            .filter(|number| *number > 0)
-            .ok_or_else(wanted)?;
-    }
-    let surplus: Vec<String> = targets.iter().filter(|word| word.starts_with('-')).cloned().collect();
-    nothing_left("fuzz", &surplus).map(|()| Task::Fuzz { minutes, targets })
+/// For how many minutes, ten if nothing is said, and what else is said.
+fn minutes(mut rest: Vec<String>) -> Result<(u32, Vec<String>), Refusal> {
+    let Some(at) = rest.iter().position(|word| word == "--minutes") else { return Ok((10, rest)) };
+    let given: Vec<String> = rest.drain(at..rest.len().min(at + 2)).collect();
+    let minutes = given.get(1).and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+    let minutes = minutes.ok_or_else(|| Refusal::Usage("`--minutes` wants a number above 0".to_owned()))?;
+    Ok((minutes, rest))
 }
 
 fn profile(arguments: Vec<String>) -> (Profile, Vec<String>) {
@@ -168,6 +176,13 @@ mod tests {
         for wrong in ["fuzz --minutes", "fuzz --minutes 0", "fuzz --minutes ten", "fuzz --seconds 3"] {
             assert!(matches!(parse_words(wrong), Err(Refusal::Usage(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_model_is_checked_for_so_long() {
+        assert_eq!(parse_words("model").unwrap(), Task::Model { minutes: 10 });
+        assert_eq!(parse_words("model --minutes 2").unwrap(), Task::Model { minutes: 2 });
+        assert!(matches!(parse_words("model deep"), Err(Refusal::Usage(_))));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod arguments;
 mod build;
 mod build_ebpf;
 mod fuzz;
+mod model;
 mod place;
 mod process;
 mod refusal;
@@ -50,6 +51,7 @@ fn carry_out(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::BuildEbpf { check } => build_ebpf::run(&Place::find()?, check)?,
         Task::Fuzz { minutes, targets } => fuzz::run(&Place::find()?, minutes, &targets)?,
+        Task::Model { minutes } => model::run(&Place::find()?, minutes)?,
         Task::Test { profile, arguments } => test::run(&Place::find()?, profile, &arguments)?,
         Task::Run { program, arguments } => match run::program(&Place::find()?, program, &arguments)? {},
     }

@@ -4,20 +4,22 @@ use std::net::Ipv6Addr;
 
 use etherparse::{ArpOperation, Icmpv6Type};
 use mantle_ebpf::wire::Mac;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::frames::*;
 use crate::lab::{ASKER, OWN, PEER};
 
-/// `SplitMix64`.
-pub(crate) struct Random(pub(crate) u64);
+/// Draws.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
     pub(crate) fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
+        self.0.next_u64()
     }
 
     fn byte(&mut self) -> u8 {

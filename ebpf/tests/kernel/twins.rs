@@ -72,7 +72,7 @@ fn a_million_frames_are_judged_by_the_kernel_as_by_the_host() {
     for hook in Hook::ALL {
         let before: Vec<_> = vips.iter().map(|(_, vip)| lab.counters(vip.slot)).collect();
         let mut twin = Twin::new(&vips, LASTING);
-        let mut random = Random(u64::from(vips[0].1.link) + hook as u64);
+        let mut random = Random::new(u64::from(vips[0].1.link) + hook as u64);
         let [mut passed, mut dropped, mut answered] = [0_u64; 3];
         for round in 0..FRAMES {
             // Mostly with a right that lasts: there is most to go wrong.
@@ -122,7 +122,7 @@ fn a_million_frames_are_judged_by_the_kernel_as_by_the_host() {
 fn solicitations_are_read_and_answered_as_the_wire_formats_have_it() {
     let target = Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]);
     let frames = Frames::about(&[], &[target.octets()]);
-    let mut random = Random(42);
+    let mut random = Random::new(42);
     for router in [0, 1] {
         let mut answered = 0;
         let twin = Twin::new(&[(target.into(), Vip { router, ..vip(State::Owner, 0) })], LASTING);

@@ -10,6 +10,7 @@
 //! lies between two ticks.
 
 mod action;
+mod exhaust;
 mod hashed;
 mod state;
 mod step;
@@ -22,6 +23,7 @@ use mantle_ebpf::wire::Mac;
 use stateright::Property;
 
 pub use action::{Action, End, Fault, Waiting};
+pub use exhaust::{Exhausted, Violated, exhaust, refute};
 pub use state::State;
 
 use crate::protocol::node::{Purpose, Settings};
@@ -45,6 +47,13 @@ pub struct Bounds {
     pub faults: u8,
     /// How many agents are told at most to end, or to give up their VIPs.
     pub orders: u8,
+}
+
+impl Bounds {
+    /// Two nodes and one VIP, with an owner, for so long and with so many faults and orders.
+    pub const fn settled(ticks: u64, faults: u8, orders: u8) -> Self {
+        Self { nodes: 2, vips: 1, settled: true, ticks, faults, orders }
+    }
 }
 
 /// The protocol within bounds, with one of its rules broken or none.

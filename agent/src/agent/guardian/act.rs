@@ -92,12 +92,13 @@ async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardEr
     let until = clock::now() + config.timing.silence.min(LONGEST_TRY);
     // What can't be released is silent all the same.
     let released = release(&etcd?, config, &machine, &fenced.standing, until).await;
+    let standing = if fenced.clear { "" } else { "; addresses still stand, and their VIPs are not released" };
     if let Ok(vips) = released {
-        tracing::warn!(vips, "no other agent came: every VIP is silent here, and released");
+        tracing::warn!(vips, "no other agent came: the VIPs are silent here, and released{standing}");
     } else {
         tracing::error!(
-            "no other agent came: every VIP is silent here, but etcd took no release: another node takes over once this \
-             one's silence is over"
+            "no other agent came: the VIPs are silent here, but etcd took no release: another node takes over once this \
+             one's silence is over{standing}"
         );
     }
     // Not before: it may take a moment, and some drivers reset the link.
@@ -161,7 +162,7 @@ fn fence(config: &Config) -> Result<Fenced, GuardError> {
 /// etcd took no release in time.
 struct GaveUp;
 
-/// Gives up what the agent's session still holds; says how many VIPs that were.
+/// Gives up what the agent's session still holds, but for what still stands; says how many VIPs that were.
 ///
 /// Nobody but this process acts for the session while it has the lock, so what a refusal shows is something that the agent
 /// had under way: it is taken into account, and tried again.
@@ -182,7 +183,7 @@ async fn release(
             Ok(listed) => {
                 // Gone by now: a first transaction whose answer was lost, or another node that took over.
                 let Some(estate) = Estate::of(&listed, &config.node, machine) else { break };
-                vips = estate.vips().count();
+                vips = estate.vips().filter(|vip| !standing.contains(vip)).count();
                 plan = estate.release(standing);
                 let Some(first) = plan.first() else { break };
                 if matches!(etcd.commit(first, left()).await.answer, Answer::Done(_)) {

@@ -238,8 +238,7 @@ impl Node {
         }
     }
 
-    /// Takes what is free. That a holder's session is not there is compared too (I5): a node may have read the record in
-    /// a refusal while its watch was silent, and never have seen the session that lives.
+    /// Takes what is free. That a holder's session is not there is compared too (I5).
     fn claim(&mut self, now: Instant, session: Revision, absent: Option<&NodeName>, vips: &[IpAddr]) {
         for batch in vips.chunks(Txn::MOST_VIPS) {
             let mut txn = self.taking(now, session, batch);
