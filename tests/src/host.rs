@@ -192,12 +192,17 @@ impl Host {
 
     /// Sends a frame as it stands, as an intruder would: past the neighbour table and the routes.
     pub fn send_frame(&self, link: &str, frame: &[u8]) {
+        assert!(self.tries_frame(link, frame), "a frame did not leave by {link}");
+    }
+
+    /// Likewise; says whether nothing on the way out dropped it.
+    pub fn tries_frame(&self, link: &str, frame: &[u8]) -> bool {
         let (link, frame) = (link.to_owned(), frame.to_owned());
-        self.run(move || {
-            RawSender::open(&link)
-                .and_then(|sender| sender.send(&frame))
-                .unwrap_or_else(|errno| panic!("cannot send a frame on {link}: {errno}"));
-        });
+        self.run(move || match RawSender::open(&link).and_then(|sender| sender.send(&frame)) {
+            Ok(()) => true,
+            Err(Errno::ENOBUFS) => false,
+            Err(errno) => panic!("cannot send a frame on {link}: {errno}"),
+        })
     }
 
     /// What to paste into a root shell to open a shell in the host, while the lab lives.

@@ -10,6 +10,15 @@ use crate::dataplane::{Counters, LinkMode};
 use crate::health::Report;
 use crate::protocol::{Change, Event, Instant, Key, Revision, Stance};
 
+/// How the kernel program fences a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LinkFence {
+    /// Where it meets what arrives, if it is there.
+    pub(super) mode: Option<LinkMode>,
+    /// Whether it fences all that arrives and leaves.
+    pub(super) whole: bool,
+}
+
 /// What the core wants of the hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -26,8 +35,8 @@ pub(super) enum News {
     Event(Event),
     /// What each VIP waits for that cannot be worn now.
     Waits(Vec<(IpAddr, Arc<str>)>),
-    /// By what the kernel program fences each link that is there, if it does.
-    Modes(BTreeMap<Arc<str>, Option<LinkMode>>),
+    /// How the kernel program fences each link that is there.
+    Fences(BTreeMap<Arc<str>, LinkFence>),
     /// What the checks say.
     Health(Report),
     /// What the kernel program counted of the VIPs that it knows.

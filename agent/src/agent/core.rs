@@ -58,7 +58,7 @@ impl Core {
         let mut turned = clock::now();
         loop {
             // What came due during the last turn is late from then on.
-            let next = self.node.deadline().min(self.showing.due()).min(turned + LONGEST_WAIT);
+            let next = self.node.deadline().min(turned + LONGEST_WAIT);
             let due = next.max(turned);
             let mut events = Vec::new();
             tokio::select! {
@@ -124,13 +124,18 @@ impl Core {
 
     fn translate(&mut self, news: News) -> Option<Event> {
         match news {
-            News::Event(event) => Some(event),
+            News::Event(event) => {
+                if matches!(event, Event::Stood(..)) {
+                    self.showing.soon();
+                }
+                Some(event)
+            }
             News::Waits(waits) => {
                 self.showing.waits(waits);
                 None
             }
-            News::Modes(modes) => {
-                self.showing.modes(modes);
+            News::Fences(fences) => {
+                self.showing.fences(fences);
                 None
             }
             News::Health(report) => {
@@ -199,12 +204,13 @@ impl Core {
     }
 
     /// Moves the right in the kernel program at once, for all VIPs with one store; the hands hear of it.
-    fn move_right(&self, session: Revision, until: Instant) {
+    fn move_right(&mut self, session: Revision, until: Instant) {
         match &self.right {
             Some(right) if until == Instant::ZERO => right.revoke(),
             Some(right) => right.grant(session, until),
             None => {}
         }
+        self.showing.soon();
         self.order(Order::Right(session, until));
     }
 

@@ -1,12 +1,15 @@
 //! What the core lets the rest of the agent see: a snapshot, at most every so often.
+//!
+//! The core never wakes for one: what must be seen makes one due at once, the rest is shown when the core turns next.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::channel::LinkFence;
 use crate::clock;
-use crate::dataplane::{Counters, LinkMode};
+use crate::dataplane::Counters;
 use crate::etcd::{EndpointStatus, Etcd};
 use crate::health::Report;
 use crate::observe::status::{Fence, SessionState};
@@ -28,8 +31,8 @@ pub(super) struct Showing {
 struct Seen {
     /// What the VIPs that cannot be worn wait for.
     waits: BTreeMap<IpAddr, Arc<str>>,
-    /// By what the kernel program fences each link that is there, if it does.
-    modes: BTreeMap<Arc<str>, Option<LinkMode>>,
+    /// How the kernel program fences each link that is there.
+    fences: BTreeMap<Arc<str>, LinkFence>,
     /// What the checks say, if there are any.
     health: Option<Report>,
     /// What the kernel program counted.
@@ -70,26 +73,22 @@ impl Showing {
         self.due = Instant::ZERO;
     }
 
-    /// When the next snapshot is due.
-    pub(super) fn due(&self) -> Instant {
-        self.due
-    }
-
     /// What the VIPs that cannot be worn wait for.
     pub(super) fn waits(&mut self, waits: Vec<(IpAddr, Arc<str>)>) {
         self.seen.waits = waits.into_iter().collect();
         self.soon();
     }
 
-    /// By what the kernel program fences each link that is there, if it does.
-    pub(super) fn modes(&mut self, modes: BTreeMap<Arc<str>, Option<LinkMode>>) {
-        self.seen.modes = modes;
+    /// How the kernel program fences each link that is there.
+    pub(super) fn fences(&mut self, fences: BTreeMap<Arc<str>, LinkFence>) {
+        self.seen.fences = fences;
         self.soon();
     }
 
     /// What the checks say.
     pub(super) fn health(&mut self, report: Report) {
         self.seen.health = Some(report);
+        self.soon();
     }
 
     /// What the kernel program counted.
@@ -126,9 +125,9 @@ fn snapshot_of(now: Instant, facts: &Facts, seen: &Seen, node: &Node, etcd: &Etc
             revision: seen.revision,
         },
         links: seen
-            .modes
+            .fences
             .iter()
-            .map(|(link, mode)| snapshot::Link { link: Arc::clone(link), mode: *mode })
+            .map(|(link, fence)| snapshot::Link { link: Arc::clone(link), mode: fence.mode })
             .collect(),
         checks: seen.health.as_ref().map(|report| report.checks.clone()).unwrap_or_default(),
         vips: node.vips().map(|look| vip(facts, seen, look)).collect(),
@@ -174,7 +173,7 @@ fn is_acknowledged(now: Instant, facts: &Facts, node: &Node) -> bool {
 fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
     let link = facts.links.get(&look.ip).cloned().unwrap_or_default();
     let objection = || Some(seen.health.as_ref()?.objection(look.ip)?.into());
-    let fenced = seen.modes.get(&link).is_some_and(Option::is_some);
+    let fence = seen.fences.get(&link).copied().unwrap_or_default();
     snapshot::Vip {
         vip: look.ip,
         link,
@@ -183,9 +182,9 @@ fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
         epoch: look.epoch,
         ready: look.ready,
         waits_for: seen.waits.get(&look.ip).cloned().or_else(objection),
-        fence: if fenced { Fence::Kernel } else { Fence::Lifetime },
+        fence: if fence.whole { Fence::Kernel } else { Fence::Lifetime },
         // Where nothing was counted yet the counts are there, and zero.
-        counters: seen.counts.get(&look.ip).copied().or(fenced.then(Counters::default)),
+        counters: seen.counts.get(&look.ip).copied().or(fence.mode.map(|_| Counters::default())),
         since: look.since,
     }
 }

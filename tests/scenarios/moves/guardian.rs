@@ -98,6 +98,13 @@ fn killed(name: &str, mode: &str) {
     stage.end();
 }
 
+/// Waits until no VIP's address is on a any more.
+fn wait_bare(stage: &Stage) {
+    for vip in [VIP, VIP6] {
+        wait_for("the addresses to go", SOON, || (!has_address(stage, 0, vip)).then_some(()));
+    }
+}
+
 #[test]
 fn a_killed_agents_vips_are_silenced_and_then_released() {
     killed("guardian", "auto");
@@ -265,9 +272,7 @@ fn without_etcd_the_guardian_silences_releases_nothing_and_gives_up_in_time() {
     let guardian = guardian(&stage.nodes[0].agent);
     stage.etcd.freeze(0);
     stage.nodes[0].agent.kill9_alone();
-    for vip in [VIP, VIP6] {
-        wait_for("the addresses to go", SOON, || (!has_address(&stage, 0, vip)).then_some(()));
-    }
+    wait_bare(&stage);
     let silent = now();
     wait_ended(guardian);
     assert!(stage.nodes[0].agent.log().contains("etcd took no release"));
@@ -291,9 +296,7 @@ fn an_agent_that_starts_while_the_guardian_gives_up_waits_for_it() {
     let guardian = guardian(&stage.nodes[0].agent);
     stage.etcd.freeze(0);
     stage.nodes[0].agent.kill9_alone();
-    for vip in [VIP, VIP6] {
-        wait_for("the addresses to go", SOON, || (!has_address(&stage, 0, vip)).then_some(()));
-    }
+    wait_bare(&stage);
     assert!(lives(guardian), "it waits for etcd");
     stage.restart(0);
     watch_for(Duration::from_millis(500));

@@ -13,6 +13,7 @@ mod garbage;
 mod guardian;
 mod health;
 mod hedged;
+mod hushed;
 mod life;
 mod link_trouble;
 mod many;

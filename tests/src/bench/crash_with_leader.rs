@@ -5,15 +5,17 @@ use std::time::Duration;
 use super::figures::{
     Figure, LEADER_250, LEADER_250_BEYOND, LEADER_500, LEADER_500_BEYOND, LEADER_1000, LEADER_1000_BEYOND,
 };
-use super::outage::Outage;
 use super::series::Series;
 use super::settle::{bring_back, longest_gap, look_on, owner_and_standby, wait_stands_by};
 use crate::clock::now;
-use crate::etcd::EtcdOptions;
+use crate::etcd::{EtcdOptions, Pulse};
 use crate::stage::{Setting, Stage};
 
 /// S of the default timing.
 const SILENCE: Duration = Duration::from_millis(1300);
+
+/// How often each member is written to: how exactly an outage is known.
+const BEAT: Duration = Duration::from_millis(10);
 
 /// etcd with each pair of heartbeat interval and election time-out that is worth to know of.
 pub(super) fn measure(runs: usize) -> Vec<Series> {
@@ -41,14 +43,15 @@ fn with_options(name: &str, options: EtcdOptions, figures: [&'static Figure; 2],
     for _ in 0..runs {
         let (owner, standby) = owner_and_standby(&stage);
         let leader = stage.etcd.leader();
-        let outage = Outage::look(&stage.etcd, leader);
+        let pulse = Pulse::start(&stage.etcd, BEAT);
         let crashed = now();
         stage.etcd.kill9(leader);
         stage.nodes[owner].host.unplug();
         stage.nodes[owner].agent.kill9();
         stage.wait_owner(standby, crashed);
         let gap = longest_gap(&stage, crashed, look_on());
-        let dark = outage.longest();
+        let dark = pulse.outages().map(|outage| outage.length()).max().unwrap_or_default();
+        drop(pulse);
         gaps.push(gap.as_secs_f64());
         beyond.push(gap.saturating_sub(dark.max(SILENCE)).as_secs_f64() * 1e3);
         stage.etcd.restart(leader);

@@ -112,43 +112,27 @@ pub(super) const IDLE_PROCESSOR: Figure =
     figure("idle_processor", "idle owner of one VIP: share of one core", "%", 0.5);
 
 /// What an owner and two standbys write in a second: 1/R and twice 1/(5R).
-const fn writes_per_second(renew_ms: f64) -> f64 {
-    1400.0 / renew_ms
+const fn writes(id: &'static str, title: &'static str, renew_ms: f64) -> Figure {
+    figure(id, title, "per s", 1400.0 / renew_ms)
 }
 
 /// What they write at each other timing.
-pub(super) const WRITES_STEADY: Figure = figure(
-    "etcd_writes_steady",
-    "etcd writes: owner + 2 standbys, timing steady",
-    "per s",
-    writes_per_second(500.0),
-);
+pub(super) const WRITES_STEADY: Figure =
+    writes("etcd_writes_steady", "etcd writes: owner + 2 standbys, timing steady", 500.0);
 /// Likewise.
-pub(super) const WRITES_FAST: Figure = figure(
-    "etcd_writes_fast",
-    "etcd writes: owner + 2 standbys, timing fast",
-    "per s",
-    writes_per_second(100.0),
-);
+pub(super) const WRITES_FAST: Figure =
+    writes("etcd_writes_fast", "etcd writes: owner + 2 standbys, timing fast", 100.0);
 /// Likewise.
-pub(super) const WRITES_FASTEST: Figure = figure(
-    "etcd_writes_fastest",
-    "etcd writes: owner + 2 standbys, timing fastest",
-    "per s",
-    writes_per_second(50.0),
-);
+pub(super) const WRITES_FASTEST: Figure =
+    writes("etcd_writes_fastest", "etcd writes: owner + 2 standbys, timing fastest", 50.0);
 
 /// What they write for one VIP.
 pub(super) const WRITES_FOR_ONE: Figure =
-    figure("etcd_writes_one", "etcd writes: owner + 2 standbys, 1 VIP", "per s", writes_per_second(200.0));
+    writes("etcd_writes_one", "etcd writes: owner + 2 standbys, 1 VIP", 200.0);
 
 /// What they write for many: the same.
-pub(super) const WRITES_FOR_MANY: Figure = figure(
-    "etcd_writes_many",
-    "etcd writes: owner + 2 standbys, 256 VIPs",
-    "per s",
-    writes_per_second(200.0),
-);
+pub(super) const WRITES_FOR_MANY: Figure =
+    writes("etcd_writes_many", "etcd writes: owner + 2 standbys, 256 VIPs", 200.0);
 
 /// What the programs cost per frame, over an empty program.
 pub(super) const COSTS: [Figure; 7] = [

@@ -15,7 +15,6 @@ mod killed_agent;
 mod machine;
 mod no_false_alarm;
 mod options;
-mod outage;
 mod planned_stop;
 mod planned_stop_of_many;
 mod removed_by_hand;

@@ -5,11 +5,13 @@ mod by_files;
 mod cluster;
 mod disk;
 mod member;
+mod pulse;
 mod relay;
 mod tls;
 
 pub use by_files::member_by_file;
 pub use cluster::EtcdCluster;
+pub use pulse::Pulse;
 pub use relay::Relay;
 pub use tls::Tls;
 

@@ -11,7 +11,6 @@ mod explain;
 mod fault;
 mod options;
 mod plan;
-mod pulse;
 mod run;
 mod story;
 mod witness;
@@ -97,7 +96,7 @@ pub fn torment(seed: u64, span: Duration) {
 fn judge(run: &Run, plan: &Plan) {
     let to = now();
     let changes = run.stage.history.changes();
-    let outages = run.pulse.outages(STALLED);
+    let outages: Vec<Gap> = run.pulse.outages().filter(|gap| gap.length() >= STALLED).collect();
     let timings = plan.timings();
     let window = run.from..to;
     let (stalls, gaps) = run.stage.client.look(|probes| {

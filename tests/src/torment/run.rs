@@ -7,11 +7,10 @@ use mantle::protocol::Instant;
 
 use super::fault::{Fault, MemberFault, NodeFault, Turn, Which, Whom};
 use super::plan::{Episode, MEMBERS, NODES, Plan};
-use super::pulse::Pulse;
 use super::witness::Witness;
 use crate::asker::Asker;
 use crate::clock::{now, sleep_until, wait_for};
-use crate::etcd::EtcdOptions;
+use crate::etcd::{EtcdOptions, Pulse};
 use crate::lab::{PRIVATE_LINK, PUBLIC_LINK};
 use crate::stage::{Setting, Stage, VIP, VIP6};
 
@@ -28,6 +27,9 @@ const VIPS: [IpAddr; 4] = [
 
 /// How often each VIP is probed.
 pub(super) const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How often each member is written to.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// How long an asker pauses after a round.
 const ASKING: Duration = Duration::from_millis(25);
@@ -90,7 +92,7 @@ impl Run {
             ..Setting::default()
         };
         let mut stage = Stage::empty(name, &setting);
-        let pulse = Pulse::start(&stage.etcd);
+        let pulse = Pulse::start(&stage.etcd, BEAT);
         let witness = Witness::start(stage.etcd.observer());
         let config = stage.config();
         let of_node = |timing| {

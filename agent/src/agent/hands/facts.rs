@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{COUNT_EVERY, Hands, NEVER};
-use crate::agent::channel::News;
-use crate::dataplane::LinkMode;
+use crate::agent::channel::{LinkFence, News};
 use crate::protocol::{Event, Instant};
 use crate::wire::Mac;
 
@@ -16,7 +15,7 @@ use crate::wire::Mac;
 pub(super) struct Facts {
     links: BTreeMap<String, Mac>,
     waits: Vec<(IpAddr, Arc<str>)>,
-    modes: BTreeMap<Arc<str>, Option<LinkMode>>,
+    fences: BTreeMap<Arc<str>, LinkFence>,
     bound: Duration,
 }
 
@@ -25,14 +24,14 @@ impl Hands {
     /// has changed.
     pub(super) fn tell_facts(&mut self, now: Instant) {
         let mut facts =
-            Facts { links: BTreeMap::new(), waits: Vec::new(), modes: BTreeMap::new(), bound: self.span };
+            Facts { links: BTreeMap::new(), waits: Vec::new(), fences: BTreeMap::new(), bound: self.span };
         let mut ready = BTreeSet::new();
         for (ip, place) in &mut self.places {
             let found = self.links.inventory().find(&place.link);
             if let Ok(link) = &found {
-                let mode = self.fence.mode(link.index);
-                facts.modes.insert(Arc::clone(&place.link), mode);
-                if !self.fence.is_whole(link.index) {
+                let fence = self.fence.on(link.index);
+                facts.fences.insert(Arc::clone(&place.link), fence);
+                if !fence.whole {
                     facts.bound = self.lifeline.bound();
                 }
                 if let Some(mac) = link.mac {
@@ -51,7 +50,7 @@ impl Hands {
         }
         let (links, bound) = (facts.links.clone(), facts.bound);
         self.send(News::Waits(facts.waits.clone()));
-        self.send(News::Modes(facts.modes.clone()));
+        self.send(News::Fences(facts.fences.clone()));
         self.told = Some(facts);
         self.tell(Event::Facts { links, ready, bound });
     }

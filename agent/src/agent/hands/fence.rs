@@ -8,10 +8,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use self::tally::Tally;
+use crate::agent::channel::LinkFence;
 use crate::config::Mode;
-use crate::dataplane::{
-    self, Attached, Counters, Dataplane, Entry, EntryError, Events, LinkMode, Raw, RightCell,
-};
+use crate::dataplane::{self, Attached, Counters, Dataplane, Entry, EntryError, Events, Raw, RightCell};
 use crate::link::Link;
 
 /// What answers for the VIPs.
@@ -180,16 +179,19 @@ impl Fence {
         }
     }
 
-    /// By what the kernel program fences a link, if it does.
-    pub(super) fn mode(&self, index: u32) -> Option<LinkMode> {
-        let Self::Kernel(kernel) = self else { return None };
-        kernel.links.get(&index).copied().flatten().map(|attached| attached.mode)
+    /// How the kernel program fences a link.
+    pub(super) fn on(&self, index: u32) -> LinkFence {
+        let Self::Kernel(kernel) = self else { return LinkFence::default() };
+        let attached = kernel.links.get(&index).copied().flatten();
+        LinkFence {
+            mode: attached.map(|attached| attached.mode),
+            whole: attached.is_some_and(|attached| !attached.blind),
+        }
     }
 
     /// Whether the program makes VIPs on a link unanswered by the end of the right, in all that arrives and leaves.
     pub(super) fn is_whole(&self, index: u32) -> bool {
-        let Self::Kernel(kernel) = self else { return false };
-        kernel.links.get(&index).copied().flatten().is_some_and(|attached| !attached.blind)
+        self.on(index).whole
     }
 
     /// Stands to a VIP, for every frame from now on; costs nothing where it stands so already.

@@ -69,8 +69,8 @@ impl Hands {
             if let Some(link) = self.links.inventory().link(index).cloned()
                 && self.fence.look_after(&link)
             {
-                let told = self.fence.mode(index);
-                tracing::info!(link = link.name, mode = ?told, whole = self.fence.is_whole(index), "the fence has changed");
+                let fence = self.fence.on(index);
+                tracing::info!(link = link.name, mode = ?fence.mode, whole = fence.whole, "the fence has changed");
             }
         }
     }

@@ -9,26 +9,26 @@ use mantle::protocol::Instant;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::clock::now;
-use crate::etcd::EtcdCluster;
+use super::EtcdCluster;
+use crate::clock::{now, wait_for};
 use crate::probe::Gap;
 
-/// How often each member is sent a write; it does not wait for the one before.
-const BEAT: Duration = Duration::from_millis(50);
 /// When a write is given up: etcd itself holds one back for seconds that it cannot carry out.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(5);
 /// Without the agents' prefix: what watches their keys sees nothing of it.
-const KEY: &str = "/torment/pulse";
+const KEY: &str = "/lab/pulse";
 
 /// Writes until it is dropped.
-pub(super) struct Pulse {
+pub struct Pulse {
     beats: Arc<Mutex<Vec<Instant>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pulse {
-    pub(super) fn start(etcd: &EtcdCluster) -> Self {
+    /// Sends each member a write so often, without waiting for the one before; a first one is acknowledged when this
+    /// returns.
+    pub fn start(etcd: &EtcdCluster, every: Duration) -> Self {
         let beats = Arc::<Mutex<Vec<Instant>>>::default();
         let (stop, stopped) = oneshot::channel();
         let (cluster, heard) = (etcd.clone(), beats.clone());
@@ -36,21 +36,23 @@ impl Pulse {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap_or_else(|error| panic!("cannot start a runtime: {error}")).block_on(async {
                 for endpoint in cluster.endpoints() {
-                    tokio::spawn(beat(cluster.clone(), endpoint, heard.clone()));
+                    tokio::spawn(beat(cluster.clone(), endpoint, every, heard.clone()));
                 }
                 // Ends when told to, or with the Pulse; the writes end with the runtime.
                 let _ = stopped.await;
             });
         });
-        Self { beats, stop: Some(stop), thread: Some(thread) }
+        let pulse = Self { beats, stop: Some(stop), thread: Some(thread) };
+        wait_for("a write that etcd acknowledges", LIMIT, || (!lock(&pulse.beats).is_empty()).then_some(()));
+        pulse
     }
 
-    /// When etcd took no write from anybody for at least so long: from one acknowledged write to the next.
-    pub(super) fn outages(&self, least: Duration) -> Vec<Gap> {
+    /// When etcd took no write from anybody: from each acknowledged write to the next.
+    pub fn outages(&self) -> impl Iterator<Item = Gap> {
         let mut beats = lock(&self.beats).clone();
         beats.sort();
-        let between = beats.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] });
-        between.filter(|gap| gap.length() >= least).collect()
+        let later = beats.clone().into_iter().skip(1);
+        beats.into_iter().zip(later).map(|(from, to)| Gap { from, to })
     }
 }
 
@@ -64,15 +66,15 @@ impl Drop for Pulse {
     }
 }
 
-async fn beat(etcd: EtcdCluster, endpoint: String, beats: Arc<Mutex<Vec<Instant>>>) {
+async fn beat(etcd: EtcdCluster, endpoint: String, every: Duration, beats: Arc<Mutex<Vec<Instant>>>) {
     loop {
         // One that cannot be connected to now is tried again at the next beat.
         let Ok(client) = etcd.access().connect(&endpoint).await else {
-            sleep(BEAT).await;
+            sleep(every).await;
             continue;
         };
         loop {
-            sleep(BEAT).await;
+            sleep(every).await;
             tokio::spawn(write(client.clone(), beats.clone()));
         }
     }
