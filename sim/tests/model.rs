@@ -1,7 +1,5 @@
 //! The protocol under the model checker: exhausted within bounds, and refuted where a rule is broken.
 
-#![expect(clippy::print_stdout, reason = "what was exhausted is shown by the test's own output")]
-
 use mantle_sim::Mutant;
 use mantle_sim::model::{Bounds, Model, exhaust, refute};
 use stateright::{Expectation, Model as _};
