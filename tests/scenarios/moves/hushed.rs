@@ -18,7 +18,7 @@ use mantle_tests::tap::FrameKind;
 const HUSHED: Duration = Duration::from_millis(3500);
 
 /// Sends from the VIP all the time, as what waits in a queue or has a raw socket would; ends at the instant it is told.
-fn speak(host: &Host, to: IpAddr, end: Receiver<Instant>) {
+fn speak(host: &Host, to: IpAddr, end: &Receiver<Instant>) {
     let (IpAddr::V4(vip), IpAddr::V4(to)) = (VIP, to) else { unreachable!("both are IPv4") };
     let mac = [2, 0, 0, 0, 0xa5, 0x4e];
     let mut frame = Vec::new();
@@ -51,7 +51,7 @@ fn nothing_leaves_from_a_vip_that_was_given_up_while_a_neighbour_may_be_waited_f
     let (tell, end) = channel();
     let to = stage.lab.host("asker").address(PUBLIC_LINK);
     let speaker = stage.nodes[0].host.clone();
-    let speaking = std::thread::spawn(move || speak(&speaker, to, end));
+    let speaking = std::thread::spawn(move || speak(&speaker, to, &end));
     let spoken = || {
         let frames = stage.lab.tap().frames();
         frames.iter().filter(|frame| *frame.host == *"a" && frame.claim.kind == FrameKind::Ip).count()
