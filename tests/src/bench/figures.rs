@@ -163,3 +163,21 @@ pub(super) const FLOOD_TC: Figure =
 /// The same at native XDP.
 pub(super) const FLOOD_XDP: Figure =
     figure("flood_xdp", "ARP flood: owner's time per answer, native XDP over kernel", "x", 1.0 / 3.0);
+
+/// How many requests reach the owner while a client probes a service on the VIP.
+pub(super) const FLOOD_RATE: Figure =
+    reported("flood_rate", "ARP flood beside a client: requests taken in", "per s");
+
+/// What a client's probes of a service on the VIP meet with during the flood.
+pub(super) const FLOOD_LOST: [Figure; 3] = [
+    reported("flood_lost_kernel", "ARP flood, kernel answering: probes of a service lost", "%"),
+    reported("flood_lost_tc", "ARP flood, TC answering: probes of a service lost", "%"),
+    reported("flood_lost_xdp", "ARP flood, native XDP answering: probes of a service lost", "%"),
+];
+
+/// Likewise.
+pub(super) const FLOOD_GAPS: [Figure; 3] = [
+    reported("flood_gap_kernel", "  longest client gap, kernel answering", "ms"),
+    reported("flood_gap_tc", "  longest client gap, TC answering", "ms"),
+    reported("flood_gap_xdp", "  longest client gap, native XDP answering", "ms"),
+];

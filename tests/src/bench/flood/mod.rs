@@ -7,6 +7,7 @@
 //! answered, so the thread is never waiting; what finds the ring full costs it nothing.
 
 mod sender;
+mod service;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,6 +28,7 @@ use super::series::Series;
 use crate::host::Host;
 use crate::lab::{Lab, PRIVATE_LINK as LINK};
 use crate::poll::{Offload, poll_by_thread, set_offload};
+use sender::Sender;
 
 /// On that switch, but nobody else's.
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 250);
@@ -42,8 +44,13 @@ const ENOUGH: u32 = 30_000;
 /// They have come by then.
 const MOST_WAVES: u32 = 200;
 
-/// The owner's cost for an answer as a share of what the kernel's own costs.
+/// What it costs the owner, and what a client sees of it.
 pub(super) fn measure(runs: usize) -> Vec<Series> {
+    cost(runs).into_iter().chain(service::measure(runs)).collect()
+}
+
+/// The owner's cost for an answer as a share of what the kernel's own costs.
+fn cost(runs: usize) -> Vec<Series> {
     let lab = Lab::new("bench-flood");
     let owner = lab.host("owner");
     let _taking = owner.port(LINK).run(sender::take_answers);
@@ -84,14 +91,16 @@ impl Flood {
     /// What an answer for an address costs the owner, in nanoseconds.
     fn cost(&self, target: Ipv4Addr) -> f64 {
         let port = self.owner.port(LINK);
-        let frame = request(port.mac(), target);
+        let mut sender = Sender::of(&request(port.mac(), target));
         let taken_in = || self.owner.run(|| received(LINK));
         let answers = || port.run(received);
         let (before, answered, used) = (taken_in(), answers(), run_time(self.poller));
         // On a busy machine the thread has its turn but now and then.
         for _ in 0..MOST_WAVES {
-            let frame = frame.clone();
-            port.run(move |port| sender::send(port, &frame, WAVE));
+            sender = port.run(move |port| {
+                sender.send(port, WAVE);
+                sender
+            });
             sleep(AFTERWARDS);
             if taken_in() - before >= ENOUGH {
                 break;

@@ -29,32 +29,47 @@ struct Context {
     egress: u32,
 }
 
-/// Sends a frame so many times out of a link of the calling thread's network namespace, which carries a program at XDP.
-pub(super) fn send(link: &str, frame: &[u8], times: u32) {
-    let mut request = [0; LEN];
-    request[..frame.len()].copy_from_slice(frame);
-    let mut ebpf = Ebpf::load(BASELINE).expect("root may load programs");
-    let mut sending = Ebpf::load(&always(SEND)).expect("root may load programs");
-    let onward = xdp(&mut sending, "empty_xdp");
-    let onward: ProgramFd = onward.fd().expect("it is loaded").try_clone().expect("a descriptor is left");
-    let mut map: Array<_, [u8; LEN]> = map_of(&mut ebpf, "REQUEST");
-    map.set(0, request, 0).expect("an array has its first element");
-    let mut map: ProgramArray<_> = map_of(&mut ebpf, "XDP_NEXT");
-    map.set(0, &onward, 0).expect("an array has its first element");
-    let index = if_nametoindex(link).unwrap_or_else(|errno| panic!("no link {link}: {errno}"));
-    let length = u32::try_from(LEN).expect("86");
-    let context = Context { data: 0, data_end: length, data_meta: 0, link: index, queue: 0, egress: 0 };
-    // SAFETY: six words without gaps.
-    let context: [u8; size_of::<Context>()] = unsafe { std::mem::transmute(context) };
-    let options = TestRunOptions {
-        data_in: Some(&request),
-        ctx_in: Some(&context),
-        repeat: times,
-        attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
-        ..Default::default()
-    };
-    let sent = xdp(&mut ebpf, "again_xdp").test_run(options);
-    sent.unwrap_or_else(|error| panic!("cannot send by {link}: {error}"));
+/// Sends one frame, as often as it is told.
+pub(super) struct Sender {
+    ebpf: Ebpf,
+    /// What it goes on with; it lives as long as the map that names it.
+    _onward: Ebpf,
+    request: [u8; LEN],
+}
+
+impl Sender {
+    pub(super) fn of(frame: &[u8]) -> Self {
+        let mut request = [0; LEN];
+        request[..frame.len()].copy_from_slice(frame);
+        let mut ebpf = Ebpf::load(BASELINE).expect("root may load programs");
+        let mut sending = Ebpf::load(&always(SEND)).expect("root may load programs");
+        let onward = xdp(&mut sending, "empty_xdp");
+        let onward: ProgramFd = onward.fd().expect("it is loaded").try_clone().expect("a descriptor is left");
+        let mut map: Array<_, [u8; LEN]> = map_of(&mut ebpf, "REQUEST");
+        map.set(0, request, 0).expect("an array has its first element");
+        let mut map: ProgramArray<_> = map_of(&mut ebpf, "XDP_NEXT");
+        map.set(0, &onward, 0).expect("an array has its first element");
+        xdp(&mut ebpf, "again_xdp");
+        Self { ebpf, _onward: sending, request }
+    }
+
+    /// Sends it so many times out of a link of the calling thread's network namespace, whose other end is polled.
+    pub(super) fn send(&mut self, link: &str, times: u32) {
+        let index = if_nametoindex(link).unwrap_or_else(|errno| panic!("no link {link}: {errno}"));
+        let length = u32::try_from(LEN).expect("86");
+        let context = Context { data: 0, data_end: length, data_meta: 0, link: index, queue: 0, egress: 0 };
+        // SAFETY: six words without gaps.
+        let context: [u8; size_of::<Context>()] = unsafe { std::mem::transmute(context) };
+        let options = TestRunOptions {
+            data_in: Some(&self.request),
+            ctx_in: Some(&context),
+            repeat: times,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..Default::default()
+        };
+        let sent = xdp(&mut self.ebpf, "again_xdp").test_run(options);
+        sent.unwrap_or_else(|error| panic!("cannot send by {link}: {error}"));
+    }
 }
 
 /// Takes every answer off the cable at its end, for as long as what this gives lives: what becomes of it costs the owner
