@@ -16,6 +16,7 @@ mod hedged;
 mod life;
 mod link_trouble;
 mod many;
+mod multihomed;
 mod online;
 mod planned;
 mod raw;

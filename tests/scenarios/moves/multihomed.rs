@@ -1,0 +1,160 @@
+//! Nodes with a second link in the VIPs' network: a VIP is answered on its own link only.
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use mantle::protocol::Instant;
+use mantle_tests::clock::{now, wait_for};
+use mantle_tests::lab::{PRIVATE_LINK, PUBLIC_LINK};
+use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
+use mantle_tests::tap::{Frame, FrameKind};
+use mantle_tests::{Asker, Host};
+
+use crate::witness::{wait_stands_by, watch_for};
+
+/// A link in the VIPs' network that has none of them.
+const SECOND_LINK: &str = "eth2";
+
+const BOTH: [IpAddr; 2] = [VIP, VIP6];
+
+/// Broadcasts and unicasts, each so often for each VIP.
+const REQUESTS: u64 = 1000;
+
+/// A link's settings as they are when nobody has touched them, and while the kernel is kept quiet.
+const UNTOUCHED: [&str; 2] = ["0", "0"];
+const QUIET: [&str; 2] = ["3", "2"];
+
+fn net(text: &str) -> IpNet {
+    text.parse().expect("a network")
+}
+
+/// Two nodes with a second link each. Replies leave by that one: IPv4 asks there for its clients' MACs.
+fn set(name: &str, settings: &str) -> Stage {
+    let mut stage = Stage::empty(name, &Setting { vips: BOTH.to_vec(), settings, ..Setting::default() });
+    for (node, number) in [("a", 200), ("b", 201)] {
+        let host = stage.lab.host(node);
+        let addresses = [net(&format!("10.77.0.{number}/24")), net(&format!("fd77::{number}/64"))];
+        stage.lab.public().connect(&host, SECOND_LINK, &addresses);
+        for half in ["10.77.0.0/25", "10.77.0.128/25"] {
+            host.add_route(SECOND_LINK, net(half), None);
+        }
+        let since = now();
+        let at = stage.add_host(host, &stage.config());
+        if at == 0 {
+            stage.wait_owner(0, since);
+        }
+        stage.wait_status(at, "a live session", |status| status["session"]["state"] == "live");
+    }
+    stage
+}
+
+/// What the kernel of a host is told of ARP on a link.
+fn settings(host: &Host, link: &str) -> [String; 2] {
+    let link = link.to_owned();
+    host.run(move || {
+        ["arp_ignore", "arp_announce"].map(|name| {
+            let path = format!("/proc/sys/net/ipv4/conf/{link}/{name}");
+            fs::read_to_string(path).expect("every link has it").trim().to_owned()
+        })
+    })
+}
+
+/// Asks so often on each link of a host, by broadcast and unicast, and in vain on the second.
+fn ask(stage: &Stage, at: usize) {
+    let host = &stage.nodes[at].host;
+    let [first, second] = [PUBLIC_LINK, SECOND_LINK].map(|link| host.port(link).mac());
+    let since = now();
+    // Each on a host of its own, that the node has to find first.
+    let askers = [first, second].map(|mac| stage.lab.asker_every(Duration::from_millis(1), &BOTH, mac));
+    watch_for(Duration::from_secs(4));
+    let [known, wrong] = askers.map(Asker::end);
+    let forms = 2 * u64::try_from(BOTH.len()).unwrap();
+    for asked in [known, wrong] {
+        assert!(asked.questions >= REQUESTS * forms, "{asked:?}");
+    }
+    assert_eq!(known.answers, known.questions);
+    assert_eq!(2 * wrong.answers, wrong.questions, "the broadcasts only, and each but once");
+    let told = told_by(stage, host, since);
+    assert!(told.len() as u64 >= REQUESTS * 3 / 2 * 2, "{}", told.len());
+    let flux: Vec<_> = told.iter().filter(|frame| frame.claim.mac != first).collect();
+    assert!(flux.is_empty(), "{} of {} frames, such as {:?}", flux.len(), told.len(), flux[0]);
+}
+
+/// The frames by which a host told where a VIP is.
+fn told_by(stage: &Stage, host: &Host, since: Instant) -> Vec<Frame> {
+    let tells = |frame: &Frame| {
+        frame.at > since
+            && *frame.host == *host.name()
+            && BOTH.contains(&frame.claim.vip)
+            && frame.claim.kind != FrameKind::Ip
+    };
+    stage.lab.tap().frames().into_iter().filter(tells).collect()
+}
+
+/// The host's own addresses are answered for on every link, as ever.
+fn assert_own_addresses_as_ever(stage: &Stage, at: usize) {
+    let host = &stage.nodes[at].host;
+    let own = host.address(PUBLIC_LINK);
+    let neighbour = stage.lab.asker(&[own], host.port(SECOND_LINK).mac());
+    watch_for(Duration::from_secs(1));
+    let asked = neighbour.end();
+    assert!(asked.questions > 50, "{asked:?}");
+    assert_eq!(2 * asked.answers, 3 * asked.questions, "a broadcast on both links, a unicast on its own");
+}
+
+fn one_link_answers(name: &str, mode: &str) {
+    let mut stage = set(name, &format!("dataplane: {{mode: {mode}}}"));
+    let hosts = [0, 1].map(|at: usize| stage.nodes[at].host.clone());
+    for host in &hosts {
+        for link in [PRIVATE_LINK, SECOND_LINK] {
+            assert_eq!(settings(host, link), QUIET, "{} {link}", host.name());
+        }
+    }
+    ask(&stage, 0);
+    assert_own_addresses_as_ever(&stage, 0);
+
+    // A link that comes later is no other.
+    stage.lab.public().connect(&hosts[0], "eth3", &[net("10.77.0.202/24")]);
+    wait_for("the new link to be quiet", SOON, || (settings(&hosts[0], "eth3") == QUIET).then_some(()));
+    let late = hosts[0].port("eth3").mac();
+
+    let stopped = now();
+    assert!(stage.nodes[0].agent.stop(SOON).success());
+    stage.wait_owner(1, stopped);
+    for link in [PRIVATE_LINK, SECOND_LINK, "eth3"] {
+        assert_eq!(settings(&hosts[0], link), UNTOUCHED, "{link}");
+    }
+    ask(&stage, 1);
+
+    // Killed with nobody to go on: the guardian gives the settings back.
+    stage.restart(0);
+    wait_stands_by(&stage, 0, "b");
+    assert_eq!(settings(&hosts[0], SECOND_LINK), QUIET);
+    stage.nodes[0].agent.kill9_alone();
+    wait_for("the guardian to give the settings back", SOON, || {
+        (settings(&hosts[0], SECOND_LINK) == UNTOUCHED).then_some(())
+    });
+    let second = [0, 1].map(|at: usize| hosts[at].port(SECOND_LINK).mac());
+    let flux = |frame: &Frame| {
+        frame.claim.kind != FrameKind::Ip && (second.contains(&frame.claim.mac) || frame.claim.mac == late)
+    };
+    assert_eq!(stage.lab.tap().frames().into_iter().find(flux), None, "in all that time");
+    stage.end();
+}
+
+#[test]
+fn with_two_links_in_one_network_only_the_vips_own_mac_ever_answers() {
+    one_link_answers("multihomed-flux", "auto");
+}
+
+#[test]
+fn with_two_links_in_one_network_only_the_vips_own_mac_ever_answers_in_mode_raw() {
+    one_link_answers("multihomed-flux-raw", "raw");
+}
+
+#[test]
+fn with_two_links_in_one_network_only_the_vips_own_mac_ever_answers_in_mode_off() {
+    one_link_answers("multihomed-flux-off", "off");
+}
