@@ -5,6 +5,7 @@
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
 //! | `mantle-health`, if there are checks | tries them and judges the results | what is checked |
+//! | `mantle-replies`, if asked for | rules and routes for replies | netlink |
 //! | `mantle-addresses` | the choice of addresses, its files and hooks | netlink, files, the clock |
 //! | main | signals, HTTP, the control socket, systemd; a look at etcd each minute | clients, etcd |
 //!
@@ -19,6 +20,7 @@ pub mod guardian;
 mod hands;
 mod lateness;
 mod priority;
+mod replies;
 mod runtime_dir;
 mod showing;
 mod side;
@@ -41,6 +43,7 @@ use self::core::Core;
 use self::guardian::Guard;
 use self::hands::{Hands, Tools};
 use self::lateness::Lateness;
+use self::replies::Replies;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
 use self::side::{Doors, Side};
@@ -147,6 +150,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     };
     // Before the hands: the core must not hear of a VIP that could be worn before it hears that nothing has checked it yet.
     let checks = start_checks(config, news.clone())?;
+    let replies = Replies::start(config)?;
     let (right, hands) = start_hands(order_inbox, tools)?;
     let (known_vips, vips_of_cluster) = KnownVips::new();
     addresses::start(config, vips_of_cluster, Arc::clone(&counters))?;
@@ -171,6 +175,9 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     })?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();
+    if let Some(replies) = replies {
+        replies.close();
+    }
     drop(checks);
     if let Some(guard) = guard {
         guard.dismiss();

@@ -155,6 +155,12 @@ pub enum Fault {
     #[error("{vip} is no VIP of this config; write one that is")]
     NoSuchVip { vip: IpAddr },
 
+    // Replies.
+    #[error("no VIP of this config is on link {link}; write a link as a VIP's document names it")]
+    NoVipOnLink { link: String },
+    #[error("{gateway} is a second gateway of its family, the first is {first}; keep one of the two")]
+    SecondGateway { gateway: IpAddr, first: IpAddr },
+
     // VIPs.
     #[error(transparent)]
     Address(#[from] AddressError),

@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use super::{Announce, Handoff, Mode, addresses, etcd, health};
+use super::{Announce, Handoff, Mode, addresses, etcd, health, replies};
 use crate::protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
@@ -32,6 +32,7 @@ const KEYS: &[&str] = &[
     "runtimeDir",
     "stateDir",
     "addresses",
+    "replies",
     "priority",
     "guardian",
 ];
@@ -87,6 +88,9 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
     });
     if let Some(section) = document.section("addresses", report) {
         addresses::read(section, &mut settings, draft, report);
+    }
+    if let Some(section) = document.section("replies", report) {
+        replies::read(section, &mut settings, report);
     }
     document.fill("priority", &mut settings.priority, report, priority);
     if let Some(section) = document.own_section("guardian", &["grace"], report) {

@@ -1,7 +1,9 @@
-//! Nodes with a second link in the VIPs' network: a VIP is answered on its own link only.
+//! Nodes with several links: a VIP is answered on its own link only, and its replies leave by it.
 
 use std::fs;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -157,4 +159,111 @@ fn with_two_links_in_one_network_only_the_vips_own_mac_ever_answers_in_mode_raw(
 #[test]
 fn with_two_links_in_one_network_only_the_vips_own_mac_ever_answers_in_mode_off() {
     one_link_answers("multihomed-flux-off", "off");
+}
+
+/// The network of a client that the nodes have no way to but their default route, by the private link.
+const FAR: [&str; 2] = ["192.0.2.5/24", "fd99::5/64"];
+const FAR_ROUTER: [&str; 2] = ["192.0.2.254/24", "fd99::fe/64"];
+const ROUTER: [&str; 2] = ["10.77.0.254/24", "fd77::fe/64"];
+/// The router on the private network: the nodes' default route.
+const PRIVATE_ROUTER: &str = "10.88.0.254/24";
+
+fn write(host: &Host, setting: &str, value: &'static str) {
+    let path = format!("/proc/sys/net/{setting}");
+    host.run(move || fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}")));
+}
+
+/// A client behind a router: that one has a link in the VIPs' network, and one in the client's.
+fn far_client(stage: &Stage) -> Host {
+    let [router, client] = ["router", "far"].map(|name| stage.lab.host(name));
+    stage.lab.public().admit(ROUTER.into_iter().chain(FAR).map(|text| net(text).addr()));
+    for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        write(&router, setting, "1");
+    }
+    router.add_address(PRIVATE_LINK, net(PRIVATE_ROUTER));
+    for ((public, private), (far, vip)) in ROUTER.into_iter().zip(FAR_ROUTER).zip(FAR.into_iter().zip(BOTH)) {
+        router.add_address(PUBLIC_LINK, net(public));
+        router.add_address(PRIVATE_LINK, net(private));
+        client.add_address(PRIVATE_LINK, net(far));
+        client.add_route(PRIVATE_LINK, IpNet::from(vip), Some(net(private).addr()));
+    }
+    client
+}
+
+/// What comes of it if a host connects to where nobody listens: to be refused is to be answered.
+fn knock(host: &Host, vip: IpAddr) -> Option<ErrorKind> {
+    host.run(move || {
+        TcpStream::connect_timeout(&(vip, 9).into(), Duration::from_secs(1)).err().map(|error| error.kind())
+    })
+}
+
+/// The rules that a host has for the VIPs.
+fn rules(host: &Host) -> usize {
+    let list = |family| {
+        let mut ip = Command::new("ip");
+        ip.args([family, "rule", "show"]);
+        String::from_utf8(host.output(ip, SOON).stdout).expect("text")
+    };
+    let of = |vip: IpAddr, family| {
+        list(family).lines().filter(|line| line.contains(&format!("from {vip} "))).count()
+    };
+    of(VIP, "-4") + of(VIP6, "-6")
+}
+
+#[test]
+fn replies_leave_by_the_vips_link_where_the_default_route_is_on_another_under_strict_rp_filter() {
+    let [v4, v6] = ROUTER.map(|router| net(router).addr());
+    let settings = format!("replies: {{eth0: {{gateways: [{v4}, \"{v6}\"]}}}}");
+    let setting = Setting { nodes: &["a"], vips: BOTH.to_vec(), settings: &settings, ..Setting::default() };
+    let mut stage = Stage::set("multihomed-replies", &setting);
+    let host = stage.nodes[0].host.clone();
+    let client = far_client(&stage);
+    host.add_route(PRIVATE_LINK, net("0.0.0.0/0"), Some(net(PRIVATE_ROUTER).addr()));
+    for link in ["all", PUBLIC_LINK, PRIVATE_LINK] {
+        write(&host, &format!("ipv4/conf/{link}/rp_filter"), "1");
+    }
+    assert_eq!(rules(&host), 2);
+    for vip in BOTH {
+        wait_for(format_args!("an answer of {vip}"), SOON, || {
+            (knock(&client, vip) == Some(ErrorKind::ConnectionRefused)).then_some(())
+        });
+    }
+
+    // There are those who take away what they don't know, such as systemd-networkd.
+    for (vip, family) in [(VIP, "-4"), (VIP6, "-6")] {
+        let mut ip = Command::new("ip");
+        ip.args([family, "rule", "del", "from", &vip.to_string()]);
+        assert!(host.output(ip, SOON).status.success());
+    }
+    wait_for("the rules to be put back", SOON, || (rules(&host) == 2).then_some(()));
+
+    // Without them nobody is answered: it is they that lead.
+    assert!(stage.nodes[0].agent.stop(SOON).success());
+    assert_eq!(rules(&host), 0, "an orderly end takes them along");
+    let with_replies = stage.config();
+    let without = with_replies.replace(&settings, "");
+    let since = now();
+    stage.nodes[0].agent = stage.lab.agent(&host, &without);
+    stage.wait_owner(0, since);
+    assert_eq!(knock(&client, VIP), Some(ErrorKind::TimedOut));
+
+    // After a crash the guardian takes them away, or, without one, the next agent.
+    for both_killed in [false, true] {
+        assert!(stage.nodes[0].agent.stop(SOON).success());
+        let since = now();
+        stage.nodes[0].agent = stage.lab.agent(&host, &with_replies);
+        stage.wait_owner(0, since);
+        assert_eq!(rules(&host), 2);
+        if both_killed {
+            stage.nodes[0].agent.kill9();
+            assert_eq!(rules(&host), 2);
+        } else {
+            stage.nodes[0].agent.kill9_alone();
+            wait_for("the guardian to take the rules away", SOON, || (rules(&host) == 0).then_some(()));
+        }
+        stage.nodes[0].agent = stage.lab.agent(&host, &without);
+        stage.wait_status(0, "an owner", |status| status["vips"][1]["stance"] == "owner");
+        assert_eq!(rules(&host), 0);
+    }
+    stage.end();
 }
