@@ -118,8 +118,10 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let runtime_dir = RuntimeDir::lock(&config.runtime_dir, || guard.iter_mut().for_each(Guard::arm))?;
     let runtime = current_thread()?;
     let doors = runtime.block_on(Doors::open(&config.runtime_dir, config.http.listen))?;
-    let etcd = Etcd::new(etcd_settings(config)?);
-    let surveyor = surveyor(config)?;
+    let way_to_etcd = etcd_settings(config)?;
+    let sources = way_to_etcd.sources.clone();
+    let surveyor = Surveyor::new(way_to_etcd.clone(), config.node.clone());
+    let etcd = Etcd::new(way_to_etcd);
     let vips: BTreeMap<IpAddr, Arc<str>> =
         config.vips.iter().map(|vip| (vip.ip, vip.link.as_str().into())).collect();
     let settings = Settings {
@@ -153,7 +155,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let replies = Replies::start(config)?;
     let (right, hands) = start_hands(order_inbox, tools)?;
     let (known_vips, vips_of_cluster) = KnownVips::new();
-    addresses::start(config, vips_of_cluster, Arc::clone(&counters))?;
+    addresses::start(config, vips_of_cluster, sources, Arc::clone(&counters))?;
 
     let core = Core {
         node,
@@ -239,6 +241,7 @@ fn etcd_settings(config: &Config) -> Result<etcd::Settings, RunError> {
     let given = &config.etcd;
     let mut settings = etcd::Settings::new(given.endpoints.clone(), config.key_prefix());
     settings.hedge_within = config.timing.renew;
+    settings.sources.write(addresses::sources_at_start(config));
     settings.tls = given
         .ca_file
         .clone()

@@ -23,5 +23,6 @@ mod raw;
 mod relayed;
 mod seen;
 mod slow_etcd;
+mod source;
 mod starved;
 mod witness;
