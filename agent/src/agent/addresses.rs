@@ -28,7 +28,7 @@ use crate::addresses::{
     unfit, write_environments,
 };
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, HTTP};
 use crate::etcd::{SourceBook, Sources};
 use crate::link::{LinkEvent, Links, machine_links};
 use crate::observe::Counters;
@@ -42,6 +42,14 @@ const CROWD: Duration = Duration::from_millis(200);
 /// The consumer by whose choice the agent itself goes.
 const MANTLE: &str = "mantle";
 
+/// Those within the agent who go by a choice.
+pub(super) struct Users {
+    /// Where the connections to etcd come from.
+    pub(super) sources: SourceBook,
+    /// Where HTTP is served, beside the address that the config names.
+    pub(super) http: watch::Sender<Vec<IpAddr>>,
+}
+
 /// VIPs as the core knows them from etcd; nothing until it does.
 type VipsOfCluster = watch::Receiver<Option<BTreeSet<IpAddr>>>;
 
@@ -49,7 +57,7 @@ type VipsOfCluster = watch::Receiver<Option<BTreeSet<IpAddr>>>;
 pub(super) fn start(
     config: &Config,
     vips_of_cluster: VipsOfCluster,
-    sources: SourceBook,
+    users: Users,
     counters: Arc<Counters>,
 ) -> Result<(), RunError> {
     let runtime = current_thread()?;
@@ -62,7 +70,7 @@ pub(super) fn start(
                 // Whoever waited may have given up.
                 Err(error) => return drop(opened.send(Err(error))),
             };
-            let mut chooser = Chooser::new(links, config, sources, counters, start_hooks());
+            let mut chooser = Chooser::new(links, config, users, counters, start_hooks());
             chooser.look(None);
             if opened.send(Ok(())).is_ok() {
                 chooser.run(vips_of_cluster).await;
@@ -104,8 +112,8 @@ fn sources(chosen: Vec<IpAddr>, machine: &[Candidate], vips: BTreeSet<IpAddr>) -
     Sources { chosen, others: others.collect(), vips }
 }
 
-fn chosen_for_mantle(all: &[Kept]) -> Vec<IpAddr> {
-    let own = all.iter().find(|kept| kept.purpose.consumer() == MANTLE);
+fn chosen_for(consumer: &str, all: &[Kept]) -> Vec<IpAddr> {
+    let own = all.iter().find(|kept| kept.purpose.consumer() == consumer);
     own.map(|kept| kept.choice.addresses.clone()).unwrap_or_default()
 }
 
@@ -130,8 +138,7 @@ struct Chooser {
     config: Config,
     keeper: Keeper,
     memory: Memory,
-    /// Where the connections to etcd come from.
-    sources: SourceBook,
+    users: Users,
     counters: Arc<Counters>,
     hooks: mpsc::UnboundedSender<Hook>,
     /// What was last said of each choice, so that it is said once.
@@ -144,7 +151,7 @@ impl Chooser {
     fn new(
         links: Links,
         config: Config,
-        sources: SourceBook,
+        users: Users,
         counters: Arc<Counters>,
         hooks: mpsc::UnboundedSender<Hook>,
     ) -> Self {
@@ -154,7 +161,7 @@ impl Chooser {
         });
         let keeper = Keeper::new(&config.addresses, &memory.choices, Patience::AGENT, clock::now());
         let (said, complained) = (BTreeMap::new(), Vec::new());
-        Self { links, config, keeper, memory, sources, counters, hooks, said, complained }
+        Self { links, config, keeper, memory, users, counters, hooks, said, complained }
     }
 
     async fn run(mut self, mut vips_of_cluster: VipsOfCluster) {
@@ -186,7 +193,13 @@ impl Chooser {
         let machine = candidates(self.links.inventory());
         let all = self.keeper.look(clock::now(), &machine, &vips);
         // First: a renewal may be about to need it.
-        self.sources.write(sources(chosen_for_mantle(&all), &machine, vips));
+        self.users.sources.write(sources(chosen_for(MANTLE, &all), &machine, vips));
+        let http = chosen_for(HTTP, &all);
+        self.users.http.send_if_modified(|known| {
+            let changed = *known != http;
+            *known = http;
+            changed
+        });
         self.keep_files(&all);
         for kept in &all {
             self.say(kept);

@@ -19,6 +19,7 @@ pub mod fitness;
 pub mod guardian;
 mod hands;
 mod lateness;
+mod listeners;
 mod priority;
 mod replies;
 mod runtime_dir;
@@ -36,7 +37,7 @@ use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::channel::{KnownVips, News, Order};
 use self::core::Core;
@@ -155,7 +156,13 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let replies = Replies::start(config)?;
     let (right, hands) = start_hands(order_inbox, tools)?;
     let (known_vips, vips_of_cluster) = KnownVips::new();
-    addresses::start(config, vips_of_cluster, sources, Arc::clone(&counters))?;
+    let (told, chosen_for_http) = watch::channel(Vec::new());
+    addresses::start(
+        config,
+        vips_of_cluster,
+        addresses::Users { sources, http: told },
+        Arc::clone(&counters),
+    )?;
 
     let core = Core {
         node,
@@ -173,6 +180,9 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let look = fitness::watch(surveyor, config.timing, feed.clone());
     runtime.block_on(async {
         tokio::spawn(look);
+        if let Some(public) = config.http.listen {
+            tokio::spawn(listeners::serve_chosen(chosen_for_http, public.port(), feed.clone()));
+        }
         Side { doors, feed, news, ended, guard: guard.as_ref() }.run().await
     })?;
     // Everything is off: the hands are about to take the kernel program away.

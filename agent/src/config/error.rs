@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -120,6 +120,13 @@ pub enum Fault {
         "runtimeDir is too long for the socket in it: at most {longest} bytes; write a shorter path such as /run/mantle"
     )]
     RuntimeDirTooLong { longest: usize },
+
+    #[error(
+        "{address} is everywhere already; take listenSubnets away, or let listen be 127.0.0.1 and its port"
+    )]
+    ListensEverywhere { address: SocketAddr },
+    #[error("listen is off, and has no port for these subnets; write listen: 127.0.0.1:9480")]
+    ListensNowhere,
 
     // etcd.
     #[error(transparent)]

@@ -49,6 +49,9 @@ pub use self::origin::{Origin, Position};
 /// Where session, lock and control socket are if the config doesn't say.
 pub const RUNTIME_DIR: &str = "/run/mantle";
 
+/// The consumer of addresses that `http.listenSubnets` is.
+pub const HTTP: &str = "mantle-http";
+
 /// Where the choice of addresses is remembered if the config doesn't say.
 pub const STATE_DIR: &str = "/var/lib/mantle";
 

@@ -1,6 +1,7 @@
 //! Where an agent's connections to etcd come from: never from a VIP, and from what is chosen for them.
 
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -49,6 +50,44 @@ fn replace(lab: &Lab, host: &Host, agent: &mut Process, config: &str) {
     agent.kill9();
     *agent = lab.agent(host, config);
     wait_status(lab, host, "an owner", SOON, is_owner);
+}
+
+/// What `/healthz` answers on an address of a host, from within it; nothing if nobody listens there.
+fn healthz(host: &Host, ip: &str) -> Option<String> {
+    let address: SocketAddr = (ip.parse::<IpAddr>().unwrap(), 9480).into();
+    host.run(move || {
+        let mut stream = TcpStream::connect_timeout(&address, SOON).ok()?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer.lines().next()?.to_owned())
+    })
+}
+
+#[test]
+fn http_is_served_in_the_subnets_that_are_asked_for_and_follows_the_choice() {
+    let lab = Lab::new("source-http");
+    let host = lab.host("a");
+    let net = |ip: &str| -> IpNet { format!("{ip}/24").parse().unwrap() };
+    let [first, second] = ["10.88.0.77", "10.88.0.78"];
+    host.add_address(PRIVATE_LINK, net(first));
+    let more = format!("http: {{listenSubnets: [{first}, {second}]}}");
+    let mut agent = lab.agent(&host, &config(&["http://127.0.0.1:2379".to_owned()], &more));
+    let serves = |ip: &str| healthz(&host, ip).is_some_and(|answer| answer.starts_with("HTTP/1.1"));
+    wait_for("HTTP on the chosen address", SOON, || serves(first).then_some(()));
+    assert!(serves("127.0.0.1"), "as ever");
+    let own = host.address(PRIVATE_LINK).to_string();
+    assert_eq!(healthz(&host, &own), None, "nobody asked for {own}");
+    host.add_address(PRIVATE_LINK, net(second));
+    wait_for("HTTP on the next", SOON, || serves(second).then_some(()));
+    host.remove_address(PRIVATE_LINK, net(first));
+    wait_for("the first to be given up", LOST, || {
+        let metrics = healthz(&host, second)?;
+        let choice = host.run(|| std::fs::read_to_string("/run/mantle/mantle-http.env").ok())?;
+        (metrics.starts_with("HTTP/1.1") && !choice.contains(first)).then_some(())
+    });
+    host.add_address(PRIVATE_LINK, net(first));
+    assert!(agent.stop(SOON).success());
 }
 
 #[test]

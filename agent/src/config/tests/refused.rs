@@ -382,3 +382,25 @@ fn replies_that_cannot_leave_by_their_link() {
         ("replies: [enp0s2]", &["1:10: found a list; write keys and values of replies, indented below it"]),
     ]);
 }
+
+#[test]
+fn subnets_to_serve_http_in() {
+    mantle_refused(&[
+        (
+            "http: {listen: \"0.0.0.0:9480\", listenSubnets: [10.0.0.0/8]}",
+            &[
+                "1:47: 0.0.0.0:9480 is everywhere already; take listenSubnets away, or let listen be 127.0.0.1 and its port",
+            ],
+        ),
+        (
+            "http: {listen: off, listenSubnets: [10.0.0.0/8]}",
+            &["1:36: listen is off, and has no port for these subnets; write listen: 127.0.0.1:9480"],
+        ),
+        (
+            "http: {listenSubnets: [10.0.0.0/33]}",
+            &[
+                r#"1:24: "10.0.0.0/33" is no subnet; write one such as 10.0.0.0/8, fd00::/8 or 10.0.0.5, or "!10.0.0.5" to take away, in quotes"#,
+            ],
+        ),
+    ]);
+}
