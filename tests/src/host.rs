@@ -177,6 +177,12 @@ impl Host {
         self.run(move || netlink::remove_address(&link, address));
     }
 
+    /// Sends what is for a network out of a link, to a gateway there if one is named.
+    pub fn add_route(&self, link: &str, destination: IpNet, gateway: Option<IpAddr>) {
+        let link = link.to_owned();
+        self.run(move || netlink::add_route(&link, destination, gateway));
+    }
+
     /// The addresses a link has now.
     pub fn addresses(&self, link: &str) -> Vec<IpNet> {
         let link = link.to_owned();

@@ -10,7 +10,9 @@ use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::BridgeStpState;
 use rtnetlink::packet_route::neighbour::NeighbourState;
-use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, new_connection};
+use rtnetlink::{
+    AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
+};
 
 /// Makes a bridge that forwards from the first moment: no spanning tree, no delay, no snooping.
 pub(crate) fn add_bridge(name: &str) {
@@ -110,6 +112,20 @@ pub(crate) fn remove_address(link: &str, address: IpNet) {
     };
     ask(format_args!("remove {address} from {link}"), async |netlink| {
         netlink.address().del(message).execute().await
+    });
+}
+
+/// Sends what is for a network out of a device, to a gateway there if one is named.
+pub(crate) fn add_route(link: &str, destination: IpNet, gateway: Option<IpAddr>) {
+    let index = index(link);
+    let route = RouteMessageBuilder::<IpAddr>::new().output_interface(index);
+    let route = route.destination_prefix(destination.network(), destination.prefix_len());
+    let mut route = route.unwrap_or_else(|error| panic!("{destination} is no destination: {error}"));
+    if let Some(gateway) = gateway {
+        route = route.gateway(gateway).unwrap_or_else(|error| panic!("{gateway} is no gateway: {error}"));
+    }
+    ask(format_args!("add a route to {destination} by {link}"), async |netlink| {
+        netlink.route().add(route.build()).execute().await
     });
 }
 

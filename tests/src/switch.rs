@@ -102,6 +102,11 @@ impl Switch {
         port
     }
 
+    /// Takes note of addresses that hosts use here beside those they were connected with: they are no VIPs either.
+    pub fn admit(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.wiring().own.extend(addresses);
+    }
+
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.0.namespace
     }

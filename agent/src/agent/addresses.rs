@@ -17,18 +17,20 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use self::hook::Hook;
 use super::{RunError, current_thread};
 use crate::addresses::{
-    Keeper, Kept, Memory, Patience, Purpose, candidates, environment, environment_file, trouble,
-    write_environments,
+    Candidate, Keeper, Kept, Memory, Patience, Purpose, candidates, environment, environment_file, trouble,
+    unfit, write_environments,
 };
 use crate::clock;
-use crate::config::Config;
-use crate::link::{LinkEvent, Links};
+use crate::config::{Config, HTTP};
+use crate::etcd::{SourceBook, Sources};
+use crate::link::{LinkEvent, Links, machine_links};
 use crate::observe::Counters;
 
 /// No deadline: a look at least this often costs nothing.
@@ -37,6 +39,17 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// What changes comes in crowds, of containers as of VIPs that move: one look takes in all of it, and none of it is urgent.
 const CROWD: Duration = Duration::from_millis(200);
 
+/// The consumer by whose choice the agent itself goes.
+const MANTLE: &str = "mantle";
+
+/// Those within the agent who go by a choice.
+pub(super) struct Users {
+    /// Where the connections to etcd come from.
+    pub(super) sources: SourceBook,
+    /// Where HTTP is served, beside the address that the config names.
+    pub(super) http: watch::Sender<Vec<IpAddr>>,
+}
+
 /// VIPs as the core knows them from etcd; nothing until it does.
 type VipsOfCluster = watch::Receiver<Option<BTreeSet<IpAddr>>>;
 
@@ -44,6 +57,7 @@ type VipsOfCluster = watch::Receiver<Option<BTreeSet<IpAddr>>>;
 pub(super) fn start(
     config: &Config,
     vips_of_cluster: VipsOfCluster,
+    users: Users,
     counters: Arc<Counters>,
 ) -> Result<(), RunError> {
     let runtime = current_thread()?;
@@ -56,7 +70,7 @@ pub(super) fn start(
                 // Whoever waited may have given up.
                 Err(error) => return drop(opened.send(Err(error))),
             };
-            let mut chooser = Chooser::new(links, config, counters, start_hooks());
+            let mut chooser = Chooser::new(links, config, users, counters, start_hooks());
             chooser.look(None);
             if opened.send(Ok(())).is_ok() {
                 chooser.run(vips_of_cluster).await;
@@ -78,6 +92,36 @@ async fn foreign_change(links: &mut Links) {
     }
 }
 
+/// What connections to etcd are made from before anything has been chosen: what was, the last time.
+pub(super) fn sources_at_start(config: &Config) -> Sources {
+    // What is wrong with either is told by whoever chooses.
+    let memory = Memory::load(&config.state_dir).unwrap_or_default();
+    let machine = machine_links().map(|inventory| candidates(&inventory)).unwrap_or_default();
+    let asked = config.addresses.named.contains_key(MANTLE);
+    let chosen = memory.choices.get(&Purpose::named(MANTLE)).filter(|_| asked).cloned();
+    sources(chosen.unwrap_or_default(), &machine, known_vips(config, &memory))
+}
+
+fn sources(chosen: Vec<IpAddr>, machine: &[Candidate], vips: BTreeSet<IpAddr>) -> Sources {
+    let mut others: Vec<&Candidate> =
+        machine.iter().filter(|candidate| unfit(candidate, &vips).is_none()).collect();
+    // What would leave in a VIP's name most likely leaves by its link.
+    let has_vip = |link: &str| machine.iter().any(|candidate| candidate.ours && candidate.link == link);
+    others.sort_by_key(|candidate| !has_vip(&candidate.link));
+    let others = others.into_iter().filter_map(|candidate| IpNet::new(candidate.ip, candidate.prefix).ok());
+    Sources { chosen, others: others.collect(), vips }
+}
+
+fn chosen_for(consumer: &str, all: &[Kept]) -> Vec<IpAddr> {
+    let own = all.iter().find(|kept| kept.purpose.consumer() == consumer);
+    own.map(|kept| kept.choice.addresses.clone()).unwrap_or_default()
+}
+
+/// The VIPs of the config, and of the cluster as far as they are known.
+fn known_vips(config: &Config, memory: &Memory) -> BTreeSet<IpAddr> {
+    config.vips.iter().map(|vip| vip.ip).chain(memory.vips.iter().copied()).collect()
+}
+
 fn start_hooks() -> mpsc::UnboundedSender<Hook> {
     let (hooks, mut inbox) = mpsc::unbounded_channel::<Hook>();
     tokio::spawn(async move {
@@ -94,6 +138,7 @@ struct Chooser {
     config: Config,
     keeper: Keeper,
     memory: Memory,
+    users: Users,
     counters: Arc<Counters>,
     hooks: mpsc::UnboundedSender<Hook>,
     /// What was last said of each choice, so that it is said once.
@@ -106,6 +151,7 @@ impl Chooser {
     fn new(
         links: Links,
         config: Config,
+        users: Users,
         counters: Arc<Counters>,
         hooks: mpsc::UnboundedSender<Hook>,
     ) -> Self {
@@ -115,7 +161,7 @@ impl Chooser {
         });
         let keeper = Keeper::new(&config.addresses, &memory.choices, Patience::AGENT, clock::now());
         let (said, complained) = (BTreeMap::new(), Vec::new());
-        Self { links, config, keeper, memory, counters, hooks, said, complained }
+        Self { links, config, keeper, memory, users, counters, hooks, said, complained }
     }
 
     async fn run(mut self, mut vips_of_cluster: VipsOfCluster) {
@@ -143,9 +189,17 @@ impl Chooser {
         if let Some(vips) = vips_of_cluster {
             self.memory.vips = vips;
         }
-        let own = self.config.vips.iter().map(|vip| vip.ip);
-        let vips: BTreeSet<IpAddr> = own.chain(self.memory.vips.iter().copied()).collect();
-        let all = self.keeper.look(clock::now(), &candidates(self.links.inventory()), &vips);
+        let vips = known_vips(&self.config, &self.memory);
+        let machine = candidates(self.links.inventory());
+        let all = self.keeper.look(clock::now(), &machine, &vips);
+        // First: a renewal may be about to need it.
+        self.users.sources.write(sources(chosen_for(MANTLE, &all), &machine, vips));
+        let http = chosen_for(HTTP, &all);
+        self.users.http.send_if_modified(|known| {
+            let changed = *known != http;
+            *known = http;
+            changed
+        });
         self.keep_files(&all);
         for kept in &all {
             self.say(kept);

@@ -5,6 +5,7 @@
 //! | `mantle-core` | the protocol and the connections to etcd | etcd, the clock |
 //! | `mantle-hands` | addresses, announcements, the kernel program | netlink, the clock |
 //! | `mantle-health`, if there are checks | tries them and judges the results | what is checked |
+//! | `mantle-replies`, if asked for | rules and routes for replies | netlink |
 //! | `mantle-addresses` | the choice of addresses, its files and hooks | netlink, files, the clock |
 //! | main | signals, HTTP, the control socket, systemd; a look at etcd each minute | clients, etcd |
 //!
@@ -18,7 +19,9 @@ pub mod fitness;
 pub mod guardian;
 mod hands;
 mod lateness;
+mod listeners;
 mod priority;
+mod replies;
 mod runtime_dir;
 mod showing;
 mod side;
@@ -34,13 +37,14 @@ use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::channel::{KnownVips, News, Order};
 use self::core::Core;
 use self::guardian::Guard;
 use self::hands::{Hands, Tools};
 use self::lateness::Lateness;
+use self::replies::Replies;
 pub use self::runtime_dir::{RuntimeDir, RuntimeDirError, socket};
 use self::showing::{Facts, Showing};
 use self::side::{Doors, Side};
@@ -115,8 +119,10 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let runtime_dir = RuntimeDir::lock(&config.runtime_dir, || guard.iter_mut().for_each(Guard::arm))?;
     let runtime = current_thread()?;
     let doors = runtime.block_on(Doors::open(&config.runtime_dir, config.http.listen))?;
-    let etcd = Etcd::new(etcd_settings(config)?);
-    let surveyor = surveyor(config)?;
+    let way_to_etcd = etcd_settings(config)?;
+    let sources = way_to_etcd.sources.clone();
+    let surveyor = Surveyor::new(way_to_etcd.clone(), config.node.clone());
+    let etcd = Etcd::new(way_to_etcd);
     let vips: BTreeMap<IpAddr, Arc<str>> =
         config.vips.iter().map(|vip| (vip.ip, vip.link.as_str().into())).collect();
     let settings = Settings {
@@ -147,9 +153,16 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     };
     // Before the hands: the core must not hear of a VIP that could be worn before it hears that nothing has checked it yet.
     let checks = start_checks(config, news.clone())?;
+    let replies = Replies::start(config)?;
     let (right, hands) = start_hands(order_inbox, tools)?;
     let (known_vips, vips_of_cluster) = KnownVips::new();
-    addresses::start(config, vips_of_cluster, Arc::clone(&counters))?;
+    let (told, chosen_for_http) = watch::channel(Vec::new());
+    addresses::start(
+        config,
+        vips_of_cluster,
+        addresses::Users { sources, http: told },
+        Arc::clone(&counters),
+    )?;
 
     let core = Core {
         node,
@@ -167,10 +180,16 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let look = fitness::watch(surveyor, config.timing, feed.clone());
     runtime.block_on(async {
         tokio::spawn(look);
+        if let Some(public) = config.http.listen {
+            tokio::spawn(listeners::serve_chosen(chosen_for_http, public.port(), feed.clone()));
+        }
         Side { doors, feed, news, ended, guard: guard.as_ref() }.run().await
     })?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();
+    if let Some(replies) = replies {
+        replies.close();
+    }
     drop(checks);
     if let Some(guard) = guard {
         guard.dismiss();
@@ -232,6 +251,7 @@ fn etcd_settings(config: &Config) -> Result<etcd::Settings, RunError> {
     let given = &config.etcd;
     let mut settings = etcd::Settings::new(given.endpoints.clone(), config.key_prefix());
     settings.hedge_within = config.timing.renew;
+    settings.sources.write(addresses::sources_at_start(config));
     settings.tls = given
         .ca_file
         .clone()

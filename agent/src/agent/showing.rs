@@ -195,6 +195,7 @@ fn endpoint(status: EndpointStatus) -> snapshot::Endpoint {
         ok: status.connected,
         last_error: status.failure.map(|failure| failure.to_string().into()),
         latency: status.latency,
+        source: status.source,
     }
 }
 

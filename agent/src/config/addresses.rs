@@ -79,7 +79,7 @@ fn only_list(
 }
 
 /// The list under a key; an empty one counts as none, as Talos has it.
-fn list(section: Section<'_>, key: &'static str, report: &mut Report) -> Option<Subnets> {
+pub(super) fn list(section: Section<'_>, key: &'static str, report: &mut Report) -> Option<Subnets> {
     let entries =
         section.list(key, report).iter().filter_map(|node| entry(node, key, report)).collect::<Vec<_>>();
     let subnets = Subnets::new(entries)?;
@@ -129,10 +129,10 @@ fn consumer(text: &str) -> Result<String, Fault> {
     let fits = (1..=63).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !matches!(text, "etcd-advertised" | "etcd-listen");
+        && !matches!(text, "etcd-advertised" | "etcd-listen" | super::HTTP);
     if fits {
         return Ok(text.to_owned());
     }
-    let wanted = "1 to 63 lower-case letters, digits and '-', a letter first, and neither etcd-advertised nor etcd-listen";
+    let wanted = "1 to 63 lower-case letters, digits and '-', a letter first, and none of etcd-advertised, etcd-listen and mantle-http";
     Err(Fault::Invalid { found: quoted(text), what: "name of a consumer", wanted: wanted.to_owned() })
 }

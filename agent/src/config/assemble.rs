@@ -51,6 +51,9 @@ pub(super) struct Settings {
     pub(super) http: Http,
     pub(super) runtime_dir: PathBuf,
     pub(super) state_dir: PathBuf,
+    pub(super) replies: BTreeMap<String, Vec<IpAddr>>,
+    /// The links that replies are to leave by, and where they are named.
+    pub(super) reply_links: Vec<(Origin, String)>,
     pub(super) priority: u32,
     pub(super) guardian: Guardian,
 }
@@ -73,6 +76,8 @@ impl Default for Settings {
             http: Http::default(),
             runtime_dir: PathBuf::from(super::RUNTIME_DIR),
             state_dir: PathBuf::from(super::STATE_DIR),
+            replies: BTreeMap::new(),
+            reply_links: Vec::new(),
             priority: 100,
             guardian: Guardian::default(),
         }
@@ -172,6 +177,11 @@ impl Draft {
                 report.warn_at(origin, Concern::CheckBehindVip { vip });
             }
         }
+        for (origin, link) in settings.reply_links {
+            if !self.vips.iter().any(|vip| vip.link == link) {
+                report.error_at(origin, Fault::NoVipOnLink { link });
+            }
+        }
         let node = settings.node.or_else(|| host_name.parse().ok());
         if node.is_none() {
             report.error(None, Fault::HostName { found: quoted(host_name) });
@@ -190,6 +200,7 @@ impl Draft {
             runtime_dir: settings.runtime_dir,
             state_dir: settings.state_dir,
             addresses: wishes,
+            replies: settings.replies,
             priority: settings.priority,
             guardian: settings.guardian,
             vips: self.vips,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -121,6 +121,13 @@ pub enum Fault {
     )]
     RuntimeDirTooLong { longest: usize },
 
+    #[error(
+        "{address} is everywhere already; take listenSubnets away, or let listen be 127.0.0.1 and its port"
+    )]
+    ListensEverywhere { address: SocketAddr },
+    #[error("listen is off, and has no port for these subnets; write listen: 127.0.0.1:9480")]
+    ListensNowhere,
+
     // etcd.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -154,6 +161,12 @@ pub enum Fault {
     CheckTrustsNobody { found: String },
     #[error("{vip} is no VIP of this config; write one that is")]
     NoSuchVip { vip: IpAddr },
+
+    // Replies.
+    #[error("no VIP of this config is on link {link}; write a link as a VIP's document names it")]
+    NoVipOnLink { link: String },
+    #[error("{gateway} is a second gateway of its family, the first is {first}; keep one of the two")]
+    SecondGateway { gateway: IpAddr, first: IpAddr },
 
     // VIPs.
     #[error(transparent)]

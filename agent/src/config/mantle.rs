@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use super::{Announce, Handoff, Mode, addresses, etcd, health};
+use super::{Announce, Handoff, Mode, addresses, etcd, health, replies};
 use crate::protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
@@ -32,6 +32,7 @@ const KEYS: &[&str] = &[
     "runtimeDir",
     "stateDir",
     "addresses",
+    "replies",
     "priority",
     "guardian",
 ];
@@ -78,8 +79,9 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
     if let Some(section) = document.own_section("health", health::KEYS, report) {
         health::read(section, &mut settings, report);
     }
-    if let Some(section) = document.own_section("http", &["listen"], report) {
+    if let Some(section) = document.own_section("http", &["listen", "listenSubnets"], report) {
         section.fill("listen", &mut settings.http.listen, report, listen);
+        http_subnets(section, &settings, draft, report);
     }
     document.fill("runtimeDir", &mut settings.runtime_dir, report, runtime_dir);
     document.fill("stateDir", &mut settings.state_dir, report, |text| {
@@ -87,6 +89,9 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
     });
     if let Some(section) = document.section("addresses", report) {
         addresses::read(section, &mut settings, draft, report);
+    }
+    if let Some(section) = document.section("replies", report) {
+        replies::read(section, &mut settings, report);
     }
     document.fill("priority", &mut settings.priority, report, priority);
     if let Some(section) = document.own_section("guardian", &["grace"], report) {
@@ -186,6 +191,19 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, Fault> {
         what: "address to listen on",
         wanted: "one such as 127.0.0.1:9480 or \"[::]:9480\", or off".to_owned(),
     })
+}
+
+/// The subnets that HTTP is served in too, on the port of the address that is named.
+fn http_subnets(section: Section<'_>, settings: &Settings, draft: &mut Draft, report: &mut Report) {
+    let Some(subnets) = addresses::list(section, "listenSubnets", report) else { return };
+    let position = section.get("listenSubnets").map_or(section.position, |node| node.position);
+    match settings.http.listen {
+        Some(address) if !address.ip().is_unspecified() => {
+            draft.wishes.named.insert(super::HTTP.to_owned(), Some(subnets));
+        }
+        Some(address) => report.error(position, Fault::ListensEverywhere { address }),
+        None => report.error(position, Fault::ListensNowhere),
+    }
 }
 
 fn absolute(text: &str, what: &'static str, example: &str) -> Result<PathBuf, Fault> {

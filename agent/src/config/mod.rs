@@ -22,12 +22,14 @@ mod mantle;
 mod nearest;
 mod node;
 mod origin;
+mod replies;
 mod report;
 mod section;
 mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +48,9 @@ pub use self::origin::{Origin, Position};
 
 /// Where session, lock and control socket are if the config doesn't say.
 pub const RUNTIME_DIR: &str = "/run/mantle";
+
+/// The consumer of addresses that `http.listenSubnets` is.
+pub const HTTP: &str = "mantle-http";
 
 /// Where the choice of addresses is remembered if the config doesn't say.
 pub const STATE_DIR: &str = "/var/lib/mantle";
@@ -82,6 +87,9 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Which of the node's addresses others are to use.
     pub addresses: Wishes,
+    /// The links, as VIPs name them, that the replies of their VIPs leave by wherever other routes lead; each with the gateways
+    /// that its own routes don't name.
+    pub replies: BTreeMap<String, Vec<IpAddr>>,
     /// Which standby goes first: higher before lower.
     pub priority: u32,
     /// Who acts when the agent ends without a word.

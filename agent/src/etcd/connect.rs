@@ -9,13 +9,23 @@ use super::classify::classify;
 use super::failure::Cause;
 use super::keyspace::Keyspace;
 use super::settings::{Settings, Tls};
+use super::source::{Bound, Way, way_to};
 
 /// etcd takes more than one ping in five seconds for an attack, and counts those without a stream as such too.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client that is logged in and got an answer, and the cluster the answer is from.
-pub(super) async fn connect(url: &str, settings: &Settings, keys: &Keyspace) -> Result<(Client, u64), Cause> {
+/// A client that is logged in and got an answer.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    /// The id of the cluster that the answer is from.
+    pub(super) cluster: u64,
+    /// Where it is connected from.
+    pub(super) way: Way,
+}
+
+/// Connects to an endpoint.
+pub(super) async fn connect(url: &str, settings: &Settings, keys: &Keyspace) -> Result<Connected, Cause> {
     check_url(url)?;
     let mut options = ConnectOptions::new()
         .with_require_leader(true)
@@ -29,9 +39,12 @@ pub(super) async fn connect(url: &str, settings: &Settings, keys: &Keyspace) -> 
     if let Some(user) = &settings.user {
         options = options.with_user(&user.name, &user.password);
     }
-    let client = Client::connect([url], Some(options)).await.map_err(|error| classify(&error))?;
+    let way = way_to(url, &settings.sources).await?;
+    let client = Client::connect_with_balanced_channel([url], Some(options), Bound(way.bound))
+        .await
+        .map_err(|error| classify(&error))?;
     let cluster = first_answer(&mut client.kv_client(), keys).await.map_err(|error| classify(&error))?;
-    Ok((client, cluster))
+    Ok(Connected { client, cluster, way })
 }
 
 /// Reads at the member itself, without its leader: this asks whether the member lives, knows us and has a leader, not how

@@ -6,25 +6,31 @@
 //! keeping us waiting.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use etcd_client::{Client, KvClient, WatchClient};
+use etcd_client::{KvClient, WatchClient};
 use tokio::time::timeout;
 
 use super::backoff::{Backoff, dice};
 use super::classify::classify;
 use super::cluster::ClusterIds;
-use super::connect::{connect, first_answer, with_scheme};
+use super::connect::{Connected, connect, first_answer, with_scheme};
 use super::failure::{Cause, Errand, Failure};
 use super::keyspace::Keyspace;
 use super::ranking::Standing;
 use super::settings::Settings;
+use super::source::Way;
 use crate::clock;
+use crate::protocol::Instant;
 
 /// The most we read in one answer. etcd's own default for requests is 1.5 MiB, and somebody else may have filled that
 /// with garbage.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How often another address is tried at most: it may not be there yet, or no way to etcd.
+const OTHER_WAY_EVERY: Duration = Duration::from_secs(5);
 
 /// How an endpoint does, for people and metrics.
 #[derive(Clone, Debug)]
@@ -39,6 +45,8 @@ pub struct EndpointStatus {
     pub failure: Option<Failure>,
     /// How long its last answer took.
     pub latency: Option<Duration>,
+    /// The address that the connection is bound to; none where the kernel chose.
+    pub source: Option<IpAddr>,
 }
 
 /// A connection that answered when it was made.
@@ -70,6 +78,10 @@ struct State {
     failure: Option<Failure>,
     latency: Option<Duration>,
     probing: bool,
+    /// Where the last connection was made from.
+    way: Option<Way>,
+    /// No other way is tried before.
+    other_way_at: Instant,
 }
 
 impl Endpoint {
@@ -110,6 +122,7 @@ impl Endpoint {
             current,
             failure: state.failure.clone(),
             latency: state.latency,
+            source: state.way.filter(|_| state.connection.is_some()).and_then(|way| way.bound),
         }
     }
 
@@ -132,6 +145,39 @@ impl Endpoint {
             let this = self.clone();
             // Whether it worked is noted in the endpoint's state.
             tokio::spawn(async move { this.dial().await });
+        }
+        if connected && self.wants_another_way() {
+            let this = self.clone();
+            tokio::spawn(async move { this.change_way().await });
+        }
+    }
+
+    /// Whether another address has been chosen than the connection is made from, and it is time to go by it.
+    fn wants_another_way(&self) -> bool {
+        let mut state = self.state();
+        let now = clock::now();
+        let wants = now >= state.other_way_at
+            && state.way.is_some_and(|way| self.settings.sources.wants_another(way));
+        if wants {
+            state.other_way_at = now + OTHER_WAY_EVERY;
+        }
+        wants
+    }
+
+    /// Connects from the address that is chosen by now. Until that has worked the connection there is stays in use.
+    async fn change_way(self: &Arc<Self>) {
+        let _one_at_a_time = self.dialling.lock().await;
+        let begun = clock::now();
+        let limit = self.settings.connect_timeout;
+        let connected = timeout(limit, connect(&self.url, &self.settings, &self.keys)).await;
+        match connected.unwrap_or(Err(Cause::Silent(limit))) {
+            Ok(connected) => {
+                let known = self.clusters.join(self.number, connected.cluster).is_ok();
+                if known && self.state().way != Some(connected.way) {
+                    self.keep(&connected, clock::now().since(begun));
+                }
+            }
+            Err(cause) => tracing::debug!("{}", self.failure(Errand::Connect, cause)),
         }
     }
 
@@ -212,9 +258,9 @@ impl Endpoint {
             .await
             .unwrap_or(Err(Cause::Silent(limit)));
         let cause = match dialled {
-            Ok((client, cluster)) => match self.clusters.join(self.number, cluster) {
-                Ok(()) => return Ok(self.keep(&client, clock::now().since(begun))),
-                Err(expected) => Cause::OtherCluster { expected, found: cluster },
+            Ok(connected) => match self.clusters.join(self.number, connected.cluster) {
+                Ok(()) => return Ok(self.keep(&connected, clock::now().since(begun))),
+                Err(expected) => Cause::OtherCluster { expected, found: connected.cluster },
             },
             Err(Cause::Lost(why)) if self.url.starts_with("http://") => Cause::NoPlainText(why),
             Err(Cause::Lost(why)) => Cause::BrokenOff(why),
@@ -223,7 +269,8 @@ impl Endpoint {
         Err(self.note(Errand::Connect, cause))
     }
 
-    fn keep(&self, client: &Client, latency: Duration) -> Connection {
+    fn keep(&self, connected: &Connected, latency: Duration) -> Connection {
+        let client = &connected.client;
         let mut state = self.state();
         state.made += 1;
         let connection = Connection {
@@ -232,6 +279,7 @@ impl Endpoint {
             number: state.made,
         };
         state.connection = Some(connection.clone());
+        state.way = Some(connected.way);
         state.latency = Some(latency);
         state.backoff.succeeded();
         state.failure = None;

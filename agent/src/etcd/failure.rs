@@ -1,6 +1,7 @@
 //! What went wrong with etcd, said so that a person can mend it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,11 @@ pub enum Cause {
     /// The connection could not be made.
     #[error("{0}. Check the endpoint's name and the network on the way to it")]
     Unreachable(String),
+    /// Nothing but a VIP could be the source of a connection.
+    #[error(
+        "the only way to it is from VIP {0}, which is never a source. Give the node an address of its own there"
+    )]
+    OnlyVip(IpAddr),
     /// The URL cannot be used.
     #[error("{0}. Write endpoints as http://host:port or https://host:port")]
     BadEndpoint(String),
@@ -188,6 +194,7 @@ impl Cause {
         match self {
             Self::Refused
             | Self::Unreachable(_)
+            | Self::OnlyVip(_)
             | Self::NoPlainText(_)
             | Self::BrokenOff(_)
             | Self::LoginExpired

@@ -10,6 +10,7 @@
 //! - [`failure`], [`classify`]: what went wrong, whether it leaves a transaction's outcome open, what to do;
 //! - [`backoff`], [`ranking`], [`hedge`]: pure; when to try a failed endpoint again, which one to ask first, when to ask
 //!   a second one as well;
+//! - [`source`]: which of the node's addresses connections are made from;
 //! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
 //! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
 //! - [`handle`], [`commit`], [`renew`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told;
@@ -35,6 +36,7 @@ mod once;
 mod ranking;
 mod renew;
 mod settings;
+mod source;
 mod survey;
 #[cfg(test)]
 mod testing;
@@ -49,4 +51,5 @@ pub use handle::Etcd;
 pub use news::{Loss, StoreEvent};
 pub use renew::Renewal;
 pub use settings::{Settings, Tls, User};
+pub use source::{SourceBook, Sources};
 pub use survey::{Commits, Member, Survey, Surveyor};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::source::SourceBook;
+
 /// Where etcd is, how to log in, and how long to wait for it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,6 +25,8 @@ pub struct Settings {
     /// How long a connection may take until it is usable: TCP, TLS, login and a first answer. A page of a list and the
     /// beginning of a watch may take as long.
     pub connect_timeout: Duration,
+    /// Which of the node's addresses connections are made from.
+    pub sources: SourceBook,
 }
 
 /// The files for TLS. They are read again for each connection, so that renewed certificates need no restart.
@@ -54,6 +58,7 @@ impl Settings {
             try_timeout: Duration::from_millis(150),
             hedge_within: Duration::from_millis(150),
             connect_timeout: Duration::from_secs(1),
+            sources: SourceBook::default(),
         }
     }
 }

@@ -157,9 +157,9 @@ async fn ask(
         client
     } else {
         let limit = settings.connect_timeout;
-        let (client, _) =
+        let connected =
             timeout(limit, connect(url, settings, keys)).await.unwrap_or(Err(Cause::Silent(limit)))?;
-        kept.insert(client)
+        kept.insert(connected.client)
     };
     let status = answer(client.maintenance_client().status()).await?;
     let revision = status.header().map_or(0, etcd_client::ResponseHeader::revision);

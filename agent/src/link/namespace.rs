@@ -8,8 +8,10 @@ use std::thread;
 use futures_util::TryStreamExt;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
 use tokio::runtime;
 
@@ -86,6 +88,22 @@ impl Ground {
     pub(crate) async fn add_default_route(&self, index: u32) {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).build();
         self.handle.route().add(route).execute().await.unwrap();
+    }
+
+    /// The link by which something would leave.
+    pub(crate) async fn route_from(&self, source: IpAddr, destination: IpAddr) -> Option<u32> {
+        let mut asked = RouteMessageBuilder::<IpAddr>::new().build();
+        asked.header.address_family =
+            if source.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let bits = if source.is_ipv4() { 32 } else { 128 };
+        (asked.header.source_prefix_length, asked.header.destination_prefix_length) = (bits, bits);
+        asked.attributes =
+            vec![RouteAttribute::Source(source.into()), RouteAttribute::Destination(destination.into())];
+        let found = self.handle.route().get(asked).execute().try_next().await.unwrap()?;
+        found.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Oif(index) => Some(*index),
+            _ => None,
+        })
     }
 
     pub(crate) async fn delete_address(&self, index: u32, ip: IpAddr) {

@@ -70,6 +70,8 @@ pub struct Endpoint {
     pub last_error: Option<Arc<str>>,
     /// How long the last call that succeeded took.
     pub latency: Option<Duration>,
+    /// The address that the connection is bound to; none where the kernel chose.
+    pub source: Option<IpAddr>,
 }
 
 /// The node's session.
@@ -205,6 +207,7 @@ impl Endpoint {
             last_error: self.last_error.as_deref().map(str::to_owned),
             // Microseconds are all that a network round trip is worth telling.
             latency_ms: self.latency.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
+            source: self.source,
         }
     }
 }

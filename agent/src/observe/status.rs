@@ -82,6 +82,8 @@ pub struct Endpoint {
     pub last_error: Option<String>,
     /// How long the last call that succeeded took.
     pub latency_ms: Option<f64>,
+    /// The address that the connection is bound to; none where the kernel chose.
+    pub source: Option<IpAddr>,
 }
 
 /// The node's session.

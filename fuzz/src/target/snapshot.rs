@@ -29,6 +29,7 @@ pub(super) fn snapshot() -> Snapshot {
                 ok: true,
                 last_error: None,
                 latency: Some(Duration::from_millis(1)),
+                source: None,
             }],
             revision: 1,
         },

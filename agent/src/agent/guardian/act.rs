@@ -13,7 +13,7 @@ use super::Vigil;
 use super::vigil::Gone;
 use crate::agent::hands::PARTING;
 use crate::agent::runtime_dir::{self, RuntimeDirError};
-use crate::agent::{RunError, current_thread, etcd_settings, pin_name};
+use crate::agent::{RunError, current_thread, etcd_settings, pin_name, replies};
 use crate::clock;
 use crate::config::Config;
 use crate::dataplane::{self, Dataplane, Look, LookError};
@@ -151,8 +151,11 @@ fn fence(config: &Config) -> Result<Fenced, GuardError> {
         left = links.leftovers()?;
     }
     let clear = own(&left).is_empty();
-    if clear && let Err(error) = dataplane::give_back(&config.runtime_dir) {
-        tracing::error!("a link's settings stay changed: {error}");
+    if clear {
+        if let Err(error) = dataplane::give_back(&config.runtime_dir) {
+            tracing::error!("a link's settings stay changed: {error}");
+        }
+        replies::clear();
     }
     // Where it could not be told the program goes on answering until the right is over, whatever stands.
     revoked?;

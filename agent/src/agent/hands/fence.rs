@@ -5,12 +5,13 @@ mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 
 use self::tally::Tally;
 use crate::agent::channel::LinkFence;
 use crate::config::Mode;
-use crate::dataplane::{self, Attached, Counters, Dataplane, Entry, EntryError, Events, Raw, RightCell};
+use crate::dataplane::{
+    self, Attached, Counters, Dataplane, Entry, EntryError, Events, Quiet, Raw, RightCell,
+};
 use crate::link::Link;
 
 /// What answers for the VIPs.
@@ -43,10 +44,10 @@ impl Kernel {
 impl Fence {
     /// Loads the kernel program and adopts what an earlier agent pinned under that name, or opens the raw fallback; says
     /// once why if it can't.
-    pub(super) fn open(name: &str, mode: Mode, runtime_dir: &Path) -> Self {
+    pub(super) fn open(name: &str, mode: Mode) -> Self {
         match mode {
             Mode::Off => Self::Lifetime,
-            Mode::Raw => match Raw::open(runtime_dir) {
+            Mode::Raw => match Raw::open() {
                 Ok(raw) => Self::Raw(raw),
                 Err(error) => {
                     tracing::error!(
@@ -110,7 +111,7 @@ impl Fence {
     }
 
     /// Attaches to a link, for these VIPs, once; one that refused is not asked again until it is another.
-    pub(super) fn guard(&mut self, link: &Link, vips: &[IpAddr]) {
+    pub(super) fn guard(&mut self, link: &Link, vips: &[IpAddr], quiet: &mut Quiet) {
         match self {
             Self::Lifetime => {}
             Self::Kernel(kernel) => {
@@ -128,7 +129,7 @@ impl Fence {
                 if raw.answers_on(link.index) {
                     return;
                 }
-                match raw.attach(link, vips) {
+                match raw.attach(link, vips, quiet) {
                     Ok(()) => {
                         tracing::info!(link = link.name, "raw sockets answer, the kernel is kept quiet");
                     }
@@ -162,11 +163,7 @@ impl Fence {
                     tracing::error!("{error}");
                 }
             }
-            Self::Raw(raw) => {
-                if let Err(error) = raw.retain(wanted) {
-                    tracing::error!("{error}");
-                }
-            }
+            Self::Raw(raw) => raw.retain(wanted),
         }
     }
 
@@ -262,11 +259,7 @@ impl Fence {
                     tracing::error!("the kernel program stays: {error}");
                 }
             }
-            Self::Raw(raw) => {
-                if let Err(error) = raw.close() {
-                    tracing::error!("a link's settings stay changed: {error}");
-                }
-            }
+            Self::Raw(raw) => drop(raw),
         }
     }
 }

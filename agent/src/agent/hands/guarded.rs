@@ -44,7 +44,7 @@ impl Hands {
             changed = true;
             let vips: Vec<IpAddr> =
                 self.places.iter().filter(|(_, place)| place.link == link).map(|(ip, _)| *ip).collect();
-            self.fence.guard(&found, &vips);
+            self.fence.guard(&found, &vips, self.bystanders.quiet());
             let home = self.fence.home(found.index);
             let guarded = Guarded { index: found.index, home, mac, router: forwards_ipv6(&found.name) };
             match Announcer::open(&found.name, found.index) {
@@ -54,6 +54,7 @@ impl Hands {
         }
         if changed {
             self.fence.retain(&self.guarded.values().map(|guarded| guarded.index).collect());
+            self.bystanders.look_again();
         }
     }
 

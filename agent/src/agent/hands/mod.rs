@@ -8,6 +8,7 @@
 //! Cancel-safety: the loop awaits a channel, whose orders leave it only as they are received, the links' events and the
 //! kernel program's, which are kept likewise, and a sleep that is made anew each turn.
 
+mod bystanders;
 mod defence;
 mod facts;
 mod fence;
@@ -27,6 +28,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
+use self::bystanders::Bystanders;
 use self::defence::Defence;
 use self::facts::Facts;
 use self::fence::Fence;
@@ -38,7 +40,7 @@ use super::channel::{News, Order};
 use crate::announce::Announcements;
 use crate::clock;
 use crate::config::Mode;
-use crate::dataplane::{self, DataplaneEvent, Kind, RightCell};
+use crate::dataplane::{DataplaneEvent, Kind, RightCell};
 use crate::link::{LinkEvent, Links, OpenError};
 use crate::observe::Counters;
 use crate::protocol::{Event, Instant, Revision, Stance};
@@ -62,6 +64,7 @@ pub(super) struct Hands {
     links: Links,
     announcements: Announcements,
     fence: Fence,
+    bystanders: Bystanders,
     defence: Defence,
     strays: Strays,
     /// The links of the VIPs that are there, by the configuration's names.
@@ -93,7 +96,7 @@ pub(super) struct Tools {
     pub(super) mode: Mode,
     /// The name that the kernel program is pinned under.
     pub(super) pin_name: String,
-    /// Where the raw fallback notes what it changed.
+    /// Where it is noted what was changed on the links.
     pub(super) runtime_dir: PathBuf,
     /// D: what a renewal adds to the right.
     pub(super) right: Duration,
@@ -108,13 +111,14 @@ impl Hands {
     /// stands.
     pub(super) fn open(tools: Tools) -> Result<Self, OpenError> {
         let links = Links::open()?;
-        let mut fence = Fence::open(&tools.pin_name, tools.mode, &tools.runtime_dir);
+        let mut fence = Fence::open(&tools.pin_name, tools.mode);
         let places = tools.vips.into_iter().map(|(ip, link)| (ip, Place::new(link))).collect();
         let mut hands = Self {
             links,
             announcements: tools.announcements,
             defence: Defence::new(fence.events()),
             fence,
+            bystanders: Bystanders::open(&tools.runtime_dir),
             strays: Strays::default(),
             guarded: BTreeMap::new(),
             places,
@@ -135,12 +139,8 @@ impl Hands {
             hands.guard_links(clock::now());
         }
         hands.find_leftovers(&tools.pin_name)?;
-        if !hands.fence.is_raw()
-            && let Err(error) = dataplane::give_back(&tools.runtime_dir)
-        {
-            tracing::error!("what an earlier agent changed stays: {error}");
-        }
         hands.guard_links(clock::now());
+        hands.hush_bystanders(clock::now());
         Ok(hands)
     }
 
@@ -154,11 +154,13 @@ impl Hands {
         loop {
             let now = clock::now();
             self.guard_links(now);
+            self.hush_bystanders(now);
             self.look_after_links(now);
             self.tell_facts(now);
             self.settle(now);
             self.tell_counts(now);
             let next = self.announce().min(self.next_retry(now)).min(self.count_at).min(self.look_at);
+            let next = next.min(self.bystanders.due());
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -181,6 +183,7 @@ impl Hands {
             sleep(PARTING).await;
         }
         self.fence.close();
+        self.bystanders.close();
     }
 
     fn take(&mut self, order: Order) {
@@ -200,6 +203,7 @@ impl Hands {
     fn notice(&mut self, event: &LinkEvent) {
         match event {
             LinkEvent::Gone(index) => {
+                self.bystanders.look_again();
                 for place in self.places.values_mut().filter(|place| place.put_on == Some(*index)) {
                     place.cleared();
                 }
@@ -215,7 +219,8 @@ impl Hands {
                     }
                 }
             }
-            LinkEvent::Changed(_) | LinkEvent::Address { .. } => {}
+            LinkEvent::Changed(_) => self.bystanders.look_again(),
+            LinkEvent::Address { .. } => {}
         }
     }
 

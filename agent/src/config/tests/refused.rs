@@ -166,7 +166,7 @@ fn bad_mantle_configs() {
             "clutser: blue\nmood: {}\n",
             &[
                 r#"1:1: unknown key "clutser" in MantleConfig; write cluster"#,
-                r#"2:1: unknown key "mood" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, health, http, runtimeDir, stateDir, addresses, priority, guardian"#,
+                r#"2:1: unknown key "mood" in MantleConfig; take it away, known are apiVersion, kind, cluster, node, etcd, timing, dataplane, announce, handoff, health, http, runtimeDir, stateDir, addresses, replies, priority, guardian"#,
             ],
         ),
         (
@@ -358,4 +358,49 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn replies_that_cannot_leave_by_their_link() {
+    mantle_refused(&[
+        (
+            "replies: {eth9: {}}",
+            &["1:11: no VIP of this config is on link eth9; write a link as a VIP's document names it"],
+        ),
+        (
+            "replies:\n  enp0s2: {gateways: [10.0.0.1, fe80::1, 10.0.0.2, here, 0.0.0.0]}",
+            &[
+                "2:42: 10.0.0.2 is a second gateway of its family, the first is 10.0.0.1; keep one of the two",
+                r#"2:52: "here" is no gateway; write the address of a router on the link, such as 192.168.0.1 or fe80::1"#,
+                r#"2:58: "0.0.0.0" is no gateway; write the address of a router on the link, such as 192.168.0.1 or fe80::1"#,
+            ],
+        ),
+        (
+            "replies: {enp0s2: {gateway: 10.0.0.1}}",
+            &[r#"1:20: unknown key "gateway" in replies; write gateways"#],
+        ),
+        ("replies: [enp0s2]", &["1:10: found a list; write keys and values of replies, indented below it"]),
+    ]);
+}
+
+#[test]
+fn subnets_to_serve_http_in() {
+    mantle_refused(&[
+        (
+            "http: {listen: \"0.0.0.0:9480\", listenSubnets: [10.0.0.0/8]}",
+            &[
+                "1:47: 0.0.0.0:9480 is everywhere already; take listenSubnets away, or let listen be 127.0.0.1 and its port",
+            ],
+        ),
+        (
+            "http: {listen: off, listenSubnets: [10.0.0.0/8]}",
+            &["1:36: listen is off, and has no port for these subnets; write listen: 127.0.0.1:9480"],
+        ),
+        (
+            "http: {listenSubnets: [10.0.0.0/33]}",
+            &[
+                r#"1:24: "10.0.0.0/33" is no subnet; write one such as 10.0.0.0/8, fd00::/8 or 10.0.0.5, or "!10.0.0.5" to take away, in quotes"#,
+            ],
+        ),
+    ]);
 }

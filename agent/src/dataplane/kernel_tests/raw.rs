@@ -8,7 +8,7 @@ use rtnetlink::LinkUnspec;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::super::{Counter, Entry, HOME, Kind, QuietError, Raw, RawError, State, give_back};
+use super::super::{Counter, Entry, HOME, Kind, Quiet, QuietError, Raw, RawError, State, give_back};
 use super::ground::{Lab, SESSION, VIP4, VIP6, after, in_lab};
 use crate::clock;
 use crate::link::{Lifetime, Links};
@@ -48,9 +48,15 @@ async fn furnish(lab: &Lab) -> Links {
 }
 
 fn start(lab: &Lab, runtime_dir: &TempDir) -> Raw {
-    let mut raw = Raw::open(runtime_dir.path()).unwrap();
-    raw.attach(&lab.link, &BOTH).unwrap();
+    let mut raw = Raw::open().unwrap();
+    raw.attach(&lab.link, &BOTH, &mut Quiet::open(runtime_dir.path())).unwrap();
     raw
+}
+
+/// An orderly end.
+fn close(raw: Raw, runtime_dir: &TempDir) {
+    drop(raw);
+    give_back(runtime_dir.path()).unwrap();
 }
 
 fn own(lab: &Lab, raw: &mut Raw) {
@@ -148,7 +154,7 @@ fn the_vips_groups_are_reported_to_the_network_while_they_are_answered() {
         assert!(!is_joined(), "the address stands elsewhere");
         let raw = start(&lab, &dir);
         assert!(is_joined());
-        raw.close().unwrap();
+        close(raw, &dir);
         assert!(!is_joined());
     });
 }
@@ -177,7 +183,7 @@ fn the_links_settings_are_given_back_as_they_were() {
         let dir = tempfile::tempdir().unwrap();
         let raw = start(&lab, &dir);
         assert_eq!(settings(), QUIET);
-        raw.close().unwrap();
+        close(raw, &dir);
         assert_eq!(settings(), UNTOUCHED);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left to give back");
 
@@ -188,13 +194,13 @@ fn the_links_settings_are_given_back_as_they_were() {
         give_back(dir.path()).unwrap();
         assert_eq!(settings(), UNTOUCHED);
         drop(start(&lab, &dir));
-        start(&lab, &dir).close().unwrap();
+        close(start(&lab, &dir), &dir);
         assert_eq!(settings(), UNTOUCHED);
 
         // But not over what somebody else has set since.
         let raw = start(&lab, &dir);
         change_setting("one", "arp_ignore", "1");
-        raw.close().unwrap();
+        close(raw, &dir);
         assert_eq!(settings(), ["1", "0"]);
 
         // What is quiet already is let alone.
@@ -212,8 +218,8 @@ fn a_link_that_cannot_be_kept_quiet_is_left_to_the_kernel() {
         let dir = tempfile::tempdir().unwrap();
         // Larger than any setting of ours, and to the kernel the same as 0.
         change_setting("all", "arp_ignore", "5");
-        let mut raw = Raw::open(dir.path()).unwrap();
-        let error = raw.attach(&lab.link, &BOTH).unwrap_err();
+        let mut raw = Raw::open().unwrap();
+        let error = raw.attach(&lab.link, &BOTH, &mut Quiet::open(dir.path())).unwrap_err();
         assert!(matches!(error, RawError::Quiet(QuietError::Overruled { value: 5, .. })), "{error}");
         assert!(!raw.answers_on(lab.link.index));
         assert_eq!(settings(), UNTOUCHED);
@@ -229,7 +235,7 @@ fn a_quiet_kernel_is_quiet_with_every_setting_that_is_taken_for_quiet() {
             let raw = start(&lab, &dir);
             assert_eq!(lab.port.ask(OWN, Duration::from_secs(5)), lab.link.mac, "{found}");
             lab.assert_silent();
-            raw.close().unwrap();
+            close(raw, &dir);
             assert_eq!(setting("one", "arp_ignore"), found);
         }
         // Without it the kernel answers: what is proven above is not that the VIP is not there.

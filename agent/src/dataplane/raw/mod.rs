@@ -12,14 +12,12 @@ mod book;
 mod filter;
 mod frame;
 mod groups;
-mod quiet;
 mod responder;
 mod socket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mantle_ebpf::layout::Counters;
@@ -28,9 +26,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use self::book::Book;
-use self::quiet::Quiet;
-pub use self::quiet::QuietError;
 use self::responder::Responder;
+use super::quiet::{Quiet, QuietError};
 use super::{Entry, Events, RightCell};
 use crate::link::Link;
 
@@ -46,7 +43,6 @@ pub struct Raw {
     right: RightCell,
     events: Option<mpsc::Receiver<super::DataplaneEvent>>,
     responders: BTreeMap<u32, Responder>,
-    quiet: Quiet,
 }
 
 /// Why a link's VIPs cannot be answered from userspace.
@@ -86,13 +82,12 @@ pub enum RawError {
 }
 
 impl Raw {
-    /// Nothing answered yet. What an earlier agent changed on the links, as noted in the runtime directory, is taken over.
-    pub fn open(runtime_dir: &Path) -> io::Result<Self> {
+    /// Nothing answered yet.
+    pub fn open() -> io::Result<Self> {
         let right = RightCell::alone()?;
         let (tell, events) = mpsc::channel(EVENTS);
         let book = Arc::new(Mutex::new(Book::new(right.clone(), tell)));
-        let quiet = Quiet::open(runtime_dir);
-        Ok(Self { book, right, events: Some(events), responders: BTreeMap::new(), quiet })
+        Ok(Self { book, right, events: Some(events), responders: BTreeMap::new() })
     }
 
     /// A handle on the right that every answer goes by.
@@ -106,12 +101,9 @@ impl Raw {
     }
 
     /// Answers on a link for these VIPs from now on, and keeps the kernel quiet about them there.
-    pub fn attach(&mut self, link: &Link, vips: &[IpAddr]) -> Result<(), RawError> {
+    pub fn attach(&mut self, link: &Link, vips: &[IpAddr], quiet: &mut Quiet) -> Result<(), RawError> {
         let responder = Responder::start(link, vips, Arc::clone(&self.book))?;
-        if let Err(error) = self.quiet.hush(link.index, &link.name) {
-            self.quiet.release(link.index)?;
-            return Err(error.into());
-        }
+        quiet.hush(link.index, &link.name)?;
         self.responders.insert(link.index, responder);
         Ok(())
     }
@@ -122,12 +114,8 @@ impl Raw {
     }
 
     /// Answers on no link but these.
-    pub fn retain(&mut self, wanted: &BTreeSet<u32>) -> Result<(), QuietError> {
+    pub fn retain(&mut self, wanted: &BTreeSet<u32>) {
         self.responders.retain(|index, _| wanted.contains(index));
-        let unwanted = self.quiet.links().difference(wanted).copied().collect::<Vec<_>>();
-        // One that fails leaves the others their turn.
-        let released = unwanted.into_iter().map(|index| self.quiet.release(index));
-        released.fold(Ok(()), Result::and)
     }
 
     /// Stands to a VIP; when it returns, no answer of another stance is under way.
@@ -145,22 +133,9 @@ impl Raw {
         self.book().counters()
     }
 
-    /// Answers nothing any more and gives the links' settings back as they were.
-    pub fn close(mut self) -> Result<(), QuietError> {
-        self.retain(&BTreeSet::new())
-    }
-
     fn book(&self) -> MutexGuard<'_, Book> {
         lock(&self.book)
     }
-}
-
-/// Gives back what an earlier agent in mode raw changed on the links and could not give back itself; to be called by an
-/// agent in another mode, when the VIPs' addresses are off.
-pub fn give_back(runtime_dir: &Path) -> Result<(), QuietError> {
-    let mut quiet = Quiet::open(runtime_dir);
-    let left = quiet.links();
-    left.into_iter().map(|index| quiet.release(index)).fold(Ok(()), Result::and)
 }
 
 fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {

@@ -1,5 +1,9 @@
 //! Keeps the kernel's own ARP quiet about the VIPs on a link, and gives the settings back as they were.
 //!
+//! On the VIPs' own links in mode raw, where raw sockets answer; and in every mode on the node's other links, since one of
+//! them may be in the same network, and the kernel answers on any link for any address of the host. It doesn't with
+//! `arp_ignore` 3 for addresses of host scope, which are the VIPs, and for next to nothing else.
+//!
 //! What they were is noted in the runtime directory before they are changed: the next agent gives them back, should this
 //! one not come to it.
 
@@ -36,7 +40,7 @@ const SETTINGS: [Setting; 2] = [
 #[derive(Debug, Error)]
 pub enum QuietError {
     /// A setting cannot be read or written.
-    #[error("cannot {what} {path}: {source}; mode raw needs /proc/sys/net writable")]
+    #[error("cannot {what} {path}: {source}; is /proc/sys/net writable?")]
     Setting {
         /// What was tried.
         what: &'static str,
@@ -75,26 +79,37 @@ struct Kept {
 
 /// The links that are kept quiet.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub struct Quiet {
     note: PathBuf,
     kept: Vec<Kept>,
 }
 
 impl Quiet {
     /// Takes over what an earlier agent noted.
-    pub(super) fn open(runtime_dir: &Path) -> Self {
+    pub fn open(runtime_dir: &Path) -> Self {
         let note = runtime_dir.join("quiet-links");
         let text = fs::read_to_string(&note).unwrap_or_default();
         Self { note, kept: text.lines().filter_map(Kept::read).collect() }
     }
 
-    /// The links that something was changed on.
-    pub(super) fn links(&self) -> BTreeSet<u32> {
-        self.kept.iter().map(|kept| kept.index).collect()
+    /// Keeps the kernel quiet on a link; one on which it can't be is left as it was.
+    pub fn hush(&mut self, index: u32, link: &str) -> Result<(), QuietError> {
+        let hushed = self.raise(index, link);
+        if hushed.is_err() {
+            self.release(index)?;
+        }
+        hushed
     }
 
-    /// Keeps the kernel quiet on a link.
-    pub(super) fn hush(&mut self, index: u32, link: &str) -> Result<(), QuietError> {
+    /// Gives the settings of all links back but for these.
+    pub fn retain(&mut self, wanted: &BTreeSet<u32>) -> Result<(), QuietError> {
+        let links: BTreeSet<u32> = self.kept.iter().map(|kept| kept.index).collect();
+        // One that fails leaves the others their turn.
+        let released = links.difference(wanted).map(|index| self.release(*index));
+        released.fold(Ok(()), Result::and)
+    }
+
+    fn raise(&mut self, index: u32, link: &str) -> Result<(), QuietError> {
         for setting in &SETTINGS {
             let (all, found) = (setting.get("all")?, setting.get(link)?);
             if (setting.is_quiet)(all.max(found)) {
@@ -113,7 +128,7 @@ impl Quiet {
     }
 
     /// Gives a link's settings back, but for one that somebody else has changed since.
-    pub(super) fn release(&mut self, index: u32) -> Result<(), QuietError> {
+    fn release(&mut self, index: u32) -> Result<(), QuietError> {
         // A link that is gone has taken its settings along.
         if let Some(link) = name_of(index) {
             for kept in self.kept.iter().filter(|kept| kept.index == index) {
@@ -143,6 +158,12 @@ impl Quiet {
         let new = self.note.with_extension("new");
         fs::write(&new, text).and_then(|()| fs::rename(&new, &self.note)).map_err(failed)
     }
+}
+
+/// Gives back what an earlier agent changed on the links and could not give back itself; to be called when the VIPs' addresses
+/// are off.
+pub fn give_back(runtime_dir: &Path) -> Result<(), QuietError> {
+    Quiet::open(runtime_dir).retain(&BTreeSet::new())
 }
 
 impl Kept {
