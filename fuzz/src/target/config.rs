@@ -51,7 +51,7 @@ pub(super) fn run(input: &[u8]) {
             let vips: BTreeSet<_> = config.vips.iter().map(|vip| vip.ip).collect();
             assert_eq!(vips.len(), config.vips.len(), "one VIP twice");
             assert!(
-                !config.vips.is_empty() || !config.warnings.is_empty(),
+                !config.vips.is_empty() || !config.addresses.is_silent() || !config.warnings.is_empty(),
                 "nothing to do, and nothing said"
             );
             assert!(!config.etcd.endpoints.is_empty(), "no way to etcd");
