@@ -125,6 +125,8 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         timing: config.timing,
         priority: config.priority,
         when_nobody_is_ready: config.health.when_nobody_is_ready,
+        drain: config.handoff.drain,
+        preempt: config.handoff.preempt,
         vips: vips.keys().copied().collect(),
     };
     let facts = facts(config, &settings, vips.clone());
@@ -167,7 +169,8 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let look = fitness::watch(surveyor, config.timing, feed.clone());
     runtime.block_on(async {
         tokio::spawn(look);
-        Side { doors, feed, news, ended, guard: guard.as_ref() }.run().await
+        let drain = config.handoff.drain;
+        Side { doors, feed, news, ended, guard: guard.as_ref(), drain }.run().await
     })?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();

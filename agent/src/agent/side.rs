@@ -23,6 +23,8 @@ pub(super) struct Side<'a> {
     pub(super) news: UnboundedSender<News>,
     pub(super) ended: oneshot::Receiver<()>,
     pub(super) guard: Option<&'a Guard>,
+    /// How long what was handed over is served at most.
+    pub(super) drain: Duration,
 }
 
 /// Where the agent can be reached: opened before it acts, so that one which can't be reached has done nothing.
@@ -45,7 +47,10 @@ impl Doors {
     }
 }
 
-/// How long an orderly end may take.
+/// How often is looked whether anything still drains.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long an orderly end may take, beside the drain.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 impl Side<'_> {
@@ -62,8 +67,11 @@ impl Side<'_> {
         }
         notify(&[NotifyState::Ready]);
         let name = signals.next().await;
-        tracing::info!(signal = name, "stopping: releasing every VIP");
-        notify(&[NotifyState::Stopping]);
+        tracing::info!(signal = name, "stopping: handing over or releasing every VIP");
+        let longest = END_WITHIN + self.drain;
+        // Whatever the unit's time-out: the drain is the config's.
+        let most = u32::try_from((longest + END_WITHIN).as_micros()).unwrap_or(u32::MAX);
+        notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(most)]);
         // The core is gone only if it has ended.
         let _ = self.news.send(News::Event(Event::Stop));
         tokio::select! {
@@ -72,8 +80,19 @@ impl Side<'_> {
                 Ok(())
             }
             _ = signals.next() => Err(RunError::Cut),
-            () = sleep(END_WITHIN) => Err(RunError::Unreleased(END_WITHIN)),
+            () = limit(&self.feed, self.drain) => Err(RunError::Unreleased(END_WITHIN)),
         }
+    }
+}
+
+/// Waits for as long as an orderly end may take: what is drained, and only that, may take its time.
+async fn limit(feed: &Feed, drain: Duration) {
+    sleep(END_WITHIN).await;
+    let mut left = drain;
+    while !left.is_zero() && feed.is_draining() {
+        let pause = LOOK_EVERY.min(left);
+        sleep(pause).await;
+        left -= pause;
     }
 }
 

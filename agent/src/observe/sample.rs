@@ -62,7 +62,7 @@ pub(super) fn snapshot() -> Snapshot {
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1) },
+                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1), drain: None },
                 owner: Some("cp-1".parse().unwrap()),
                 epoch: 5310,
                 ready: true,

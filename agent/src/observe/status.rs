@@ -263,15 +263,24 @@ pub struct Vip {
 pub enum Stance {
     /// Silent.
     Off,
+    /// About to follow its owner.
+    Prepared,
     /// Wears it.
     Owner,
+    /// Hands it over.
+    Yielding,
+    /// Has handed it over, and serves the connections it still has.
+    Forwarding,
 }
 
 impl From<protocol::Stance> for Stance {
     fn from(stance: protocol::Stance) -> Self {
         match stance {
             protocol::Stance::Off => Self::Off,
+            protocol::Stance::Prepared { .. } => Self::Prepared,
             protocol::Stance::Owner { .. } => Self::Owner,
+            protocol::Stance::Yielding { .. } => Self::Yielding,
+            protocol::Stance::Forwarding { .. } => Self::Forwarding,
         }
     }
 }

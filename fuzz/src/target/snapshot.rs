@@ -44,7 +44,7 @@ pub(super) fn snapshot() -> Snapshot {
         vips: vec![Vip {
             vip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
             link: "eth0".into(),
-            stance: Stance::Owner { epoch: 2, bound: Duration::from_secs(1) },
+            stance: Stance::Owner { epoch: 2, bound: Duration::from_secs(1), drain: None },
             owner: Some("a".parse().expect("a name")),
             epoch: 2,
             ready: true,

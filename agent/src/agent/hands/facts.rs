@@ -18,24 +18,35 @@ pub(super) struct Facts {
     waits: Vec<(IpAddr, Arc<str>)>,
     modes: BTreeMap<Arc<str>, Option<LinkMode>>,
     bound: Duration,
+    macs: BTreeMap<IpAddr, Mac>,
 }
 
 impl Hands {
     /// Tells the core which VIPs could be worn, what the others wait for, and the bound of the slowest fence, if any of it
     /// has changed.
     pub(super) fn tell_facts(&mut self, now: Instant) {
-        let mut facts =
-            Facts { links: BTreeMap::new(), waits: Vec::new(), modes: BTreeMap::new(), bound: self.span };
+        let mut facts = Facts {
+            links: BTreeMap::new(),
+            waits: Vec::new(),
+            modes: BTreeMap::new(),
+            bound: self.span,
+            macs: BTreeMap::new(),
+        };
         let mut ready = BTreeSet::new();
         for (ip, place) in &mut self.places {
             let found = self.links.inventory().find(&place.link);
             if let Ok(link) = &found {
                 let mode = self.fence.mode(link.index);
                 facts.modes.insert(Arc::clone(&place.link), mode);
-                if !self.fence.is_whole(link.index) {
+                let whole = self.fence.is_whole(link.index);
+                if !whole {
                     facts.bound = self.lifeline.bound();
                 }
                 if let Some(mac) = link.mac {
+                    // Only the program can tell one connection from another.
+                    if whole {
+                        facts.macs.insert(*ip, mac);
+                    }
                     facts.links.insert(place.link.to_string(), mac);
                 }
             }
@@ -49,11 +60,11 @@ impl Hands {
         if self.told.as_ref() == Some(&facts) {
             return;
         }
-        let (links, bound) = (facts.links.clone(), facts.bound);
+        let (links, bound, macs) = (facts.links.clone(), facts.bound, facts.macs.clone());
         self.send(News::Waits(facts.waits.clone()));
         self.send(News::Modes(facts.modes.clone()));
         self.told = Some(facts);
-        self.tell(Event::Facts { links, ready, bound });
+        self.tell(Event::Facts { links, ready, bound, macs });
     }
 
     /// Tells the core what the kernel program counted: every so often while it counts, and once more when that is over.
