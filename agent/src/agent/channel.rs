@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::dataplane::{Counters, LinkMode};
 use crate::health::Report;
+use crate::observe::command::Asked;
 use crate::protocol::{Change, Event, Instant, Key, Revision, Stance};
 
 /// What the core wants of the hands.
@@ -30,6 +31,10 @@ pub(super) enum News {
     Modes(BTreeMap<Arc<str>, Option<LinkMode>>),
     /// What the checks say.
     Health(Report),
+    /// How many connections are left of the VIPs that were handed over.
+    Connections(BTreeMap<IpAddr, usize>),
+    /// Somebody asks for a handoff.
+    HandOff(Asked),
     /// What the kernel program counted of the VIPs that it knows.
     Counts(BTreeMap<IpAddr, Counters>),
 }

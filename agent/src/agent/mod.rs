@@ -164,6 +164,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         lateness: Lateness::new(config.timing.renew),
         counters,
         known_vips,
+        asked: BTreeMap::new(),
     };
     let ended = start_core(core, inbox)?;
     let look = fitness::watch(surveyor, config.timing, feed.clone());

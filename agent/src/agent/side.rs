@@ -7,13 +7,14 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
 
 use super::RunError;
 use super::channel::News;
 use super::guardian::{Guard, Loss};
-use crate::observe::{Feed, health, http, listen, serve};
+use crate::observe::{Feed, command, health, http, listen, serve};
 use crate::protocol::Event;
 
 /// The side thread and what it needs.
@@ -57,7 +58,16 @@ impl Side<'_> {
     /// Serves until a signal, then ends the agent in order.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
         let Doors { mut signals, control, http: public } = self.doors;
-        tokio::spawn(serve::serve(control, http::control(self.feed.clone()), serve::Limits::default()));
+        let (asks, mut asked) = unbounded_channel();
+        let commands = command::commanding(self.feed.clone(), asks);
+        tokio::spawn(serve::serve(control, commands, serve::Limits::default()));
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            // The core is gone only when the agent ends; then whoever asked is told so by its channel's end.
+            while let Some(asked) = asked.recv().await {
+                let _ = news.send(News::HandOff(asked));
+            }
+        });
         if let Some(listener) = public {
             tokio::spawn(serve::serve(listener, http::public(self.feed.clone()), serve::Limits::default()));
         }

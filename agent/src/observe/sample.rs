@@ -69,6 +69,7 @@ pub(super) fn snapshot() -> Snapshot {
                 waits_for: None,
                 fence: Fence::Kernel,
                 counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1])),
+                connections: None,
                 since: ago(182_000),
             },
             Vip {
@@ -81,6 +82,7 @@ pub(super) fn snapshot() -> Snapshot {
                 waits_for: None,
                 fence: Fence::Kernel,
                 counters: Some(Counters::default()),
+                connections: None,
                 since: ago(90_061_000),
             },
             Vip {
@@ -93,6 +95,7 @@ pub(super) fn snapshot() -> Snapshot {
                 waits_for: Some("link enp0s9 does not exist".into()),
                 fence: Fence::Lifetime,
                 counters: None,
+                connections: None,
                 since: ago(4_200),
             },
         ],

@@ -253,6 +253,9 @@ pub struct Vip {
     pub fence: Fence,
     /// What the kernel program counted of it, if there is one.
     pub kernel: Option<Kernel>,
+    /// How many connections are left of it here, while it is drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
     /// How long ago its stance or owner last changed.
     pub since_ms: u64,
 }

@@ -51,6 +51,7 @@ pub(super) fn snapshot() -> Snapshot {
             waits_for: None,
             fence: Fence::Lifetime,
             counters: None,
+            connections: None,
             since: NOW,
         }],
         peers: Vec::new(),

@@ -18,6 +18,8 @@ pub(super) struct Place {
     pub(super) ordered: Stance,
     /// Whether it has ordered any: before that a predecessor's address is left to its lifetime.
     pub(super) is_ordered: bool,
+    /// Since when its connections are drained, if they are.
+    pub(super) drains_since: Option<Instant>,
     /// The epoch that it is announced under, while it is.
     pub(super) announced: Option<Epoch>,
     /// The stance that was confirmed last, while it stands.
@@ -48,6 +50,7 @@ impl Place {
             link,
             ordered: Stance::Off,
             is_ordered: false,
+            drains_since: None,
             announced: None,
             stood: None,
             stands_on: None,
@@ -59,7 +62,9 @@ impl Place {
         }
     }
 
-    pub(super) fn order(&mut self, stance: Stance) {
+    pub(super) fn order(&mut self, stance: Stance, now: Instant) {
+        let drains = matches!(stance, Stance::Forwarding { .. });
+        self.drains_since = drains.then(|| self.drains_since.unwrap_or(now));
         self.ordered = stance;
         self.is_ordered = true;
         self.stood = None;
