@@ -1,8 +1,8 @@
 //! What arrives.
 
 use super::ndp;
-use super::sight::{self, Message, Payload};
 use super::relay::{self, Side};
+use super::sight::{self, Message, Payload};
 use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, payload, sender, standing};
 use crate::layout::{Counter, Kind};
 use crate::wire::{Advertisement, Arp, Mac, Operation};

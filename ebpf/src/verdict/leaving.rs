@@ -73,7 +73,9 @@ fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let is_question = !sight::is_arp_reply(head) && sight::arp_target(head) != sight::arp_sender(head);
     match find(host, sight::arp_sender(head)) {
         Some(found)
-            if is_question && asks_for_itself(frame, host, &found, mac) && request_as_another(frame, &found) =>
+            if is_question
+                && asks_for_itself(frame, host, &found, mac)
+                && request_as_another(frame, &found) =>
         {
             Verdict::Pass
         }
