@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use ipnet::IpNet;
+use mantle::wire::Mac;
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::mount::{MsFlags, mount};
@@ -190,12 +191,29 @@ impl Host {
         self.run(move || pass_first_by_tc(&link))
     }
 
+    /// Tells the kernel for good at which MAC a neighbour is: it never learns better.
+    pub fn pin_neighbour(&self, link: &str, neighbour: IpAddr, mac: Mac) {
+        let link = link.to_owned();
+        self.run(move || netlink::add_neighbour(&link, neighbour, mac.0));
+    }
+
+    /// Has the kernel forget where its neighbours are, as it does with those it has not heard of for long.
+    pub fn forget_neighbours(&self, link: &str) {
+        let link = link.to_owned();
+        self.run(move || netlink::forget_neighbours(&link));
+    }
+
     /// Sends a frame as it stands, as an intruder would: past the neighbour table and the routes.
     pub fn send_frame(&self, link: &str, frame: &[u8]) {
-        let (link, frame) = (link.to_owned(), frame.to_owned());
+        self.send_frames(link, vec![frame.to_owned()]);
+    }
+
+    /// Likewise many, one right after the other.
+    pub fn send_frames(&self, link: &str, frames: Vec<Vec<u8>>) {
+        let link = link.to_owned();
         self.run(move || {
             RawSender::open(&link)
-                .and_then(|sender| sender.send(&frame))
+                .and_then(|sender| frames.iter().try_for_each(|frame| sender.send(frame)))
                 .unwrap_or_else(|errno| panic!("cannot send a frame on {link}: {errno}"));
         });
     }

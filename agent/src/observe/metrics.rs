@@ -161,6 +161,13 @@ impl Page<'_> {
             (&[("what", "out")], Counter::DroppedOut),
         ];
         self.counted("vip_dropped", help, snapshot, kinds)?;
+        let help = "What came for the VIP in a handoff and was sent to the other node by the kernel program";
+        let kinds: Kinds<'_, 2> =
+            [(&[("way", "on")], Counter::Forwarded), (&[("way", "back")], Counter::SentBack)];
+        self.counted("vip_relayed", help, snapshot, kinds)?;
+        let help =
+            "What was to be sent to the other node in a handoff, dropped at the end of its time to live";
+        self.counted("vip_expired", help, snapshot, [(&[], Counter::Expired)])?;
         let help = "Claims of the VIP by another MAC while this node was owner";
         self.counted("vip_conflicts", help, snapshot, [(&[], Counter::Conflicts)])
     }

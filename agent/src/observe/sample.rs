@@ -68,7 +68,7 @@ pub(super) fn snapshot() -> Snapshot {
                 ready: true,
                 waits_for: None,
                 fence: Fence::Kernel,
-                counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1])),
+                counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1, 0, 0, 0])),
                 connections: None,
                 since: ago(182_000),
             },

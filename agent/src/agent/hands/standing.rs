@@ -7,7 +7,7 @@ use super::Hands;
 use super::guarded::Guarded;
 use crate::clock;
 use crate::dataplane::{Entry, State};
-use crate::link::PutError;
+use crate::link::{Address, Fitness, PutError};
 use crate::protocol::{Event, Instant, Stance};
 use crate::wire::Mac;
 
@@ -176,12 +176,25 @@ impl Hands {
             peer,
             router: guarded.router,
             session: self.session,
+            asks_as: self.asks_as(ip, guarded.index),
         };
         let Err(error) = self.fence.set(ip, entry) else { return true };
         if let Some(place) = self.places.get_mut(&ip) {
             place.failed(clock::now(), &error);
         }
         false
+    }
+
+    /// An address of the link's own, in whose name the node can ask for its neighbours while it hands the VIP over.
+    fn asks_as(&self, vip: IpAddr, index: u32) -> Option<IpAddr> {
+        let fits = |address: &&Address| {
+            address.ip.is_ipv4() == vip.is_ipv4()
+                && !address.ours
+                && address.fitness < Fitness::Tentative
+                && !self.places.contains_key(&address.ip)
+        };
+        let addresses = self.links.inventory().addresses(index).filter(fits);
+        addresses.min_by_key(|address| address.fitness).map(|address| address.ip)
     }
 
     /// Tells the core once that a VIP stands as ordered.
