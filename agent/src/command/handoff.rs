@@ -29,18 +29,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What is asked for.
 #[derive(Debug)]
-pub struct Asked {
+pub(super) struct Asked {
     /// The VIP.
-    pub vip: IpAddr,
+    pub(super) vip: IpAddr,
     /// The node that is to follow; the best that is ready if it is not said.
-    pub to: Option<NodeName>,
+    pub(super) to: Option<NodeName>,
     /// Whether to come back only when the drain has ended.
-    pub wait: bool,
+    pub(super) wait: bool,
 }
 
 /// Asks the agent behind `socket`. Exit codes: 0 handed over, 1 an error, 3 no agent is running, 7 not handed over, with the
 /// reason on stderr.
-pub fn run(socket: &Path, asked: &Asked) -> anyhow::Result<ExitCode> {
+pub(super) fn run(socket: &Path, asked: &Asked) -> anyhow::Result<ExitCode> {
     let to = asked.to.as_ref().map(|to| format!("&to={to}")).unwrap_or_default();
     let path = format!("{HANDOFF}?vip={}{to}", asked.vip);
     let began = Instant::now();

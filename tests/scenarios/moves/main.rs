@@ -11,6 +11,7 @@ mod fence;
 mod foreign;
 mod garbage;
 mod guardian;
+mod handoff;
 mod health;
 mod hedged;
 mod life;
@@ -21,6 +22,8 @@ mod planned;
 mod raw;
 mod relayed;
 mod seen;
+#[path = "../relay/service.rs"]
+mod service;
 mod slow_etcd;
 mod starved;
 mod witness;

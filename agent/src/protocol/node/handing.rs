@@ -57,8 +57,11 @@ pub(super) enum Step {
         to: Mac,
         /// Until when they are served.
         until: Instant,
-        /// Until when the successor is waited for to answer, whatever is served: what comes meanwhile is sent on to it.
+        /// Until when the successor is waited for to answer. This node goes on yielding until then: what comes meanwhile is
+        /// served here rather than sent on to a node that does not answer yet.
         opens_by: Instant,
+        /// Whether it answers.
+        opened: bool,
     },
 }
 
@@ -90,9 +93,11 @@ impl Vip {
     /// How this node yields it, if it has come to that.
     pub(super) fn yielding(&self) -> Option<Stance> {
         match &self.handing {
-            Some(Handing { offer, step: Step::Yielding { to, .. }, .. }) => {
-                Some(Stance::Yielding { to: *to, number: offer.number })
-            }
+            Some(Handing {
+                offer,
+                step: Step::Yielding { to, .. } | Step::Draining { to, opened: false, .. },
+                ..
+            }) => Some(Stance::Yielding { to: *to, number: offer.number }),
             _ => None,
         }
     }
@@ -100,7 +105,10 @@ impl Vip {
     /// How this node serves what is left of it, if it has handed it over.
     pub(super) fn forwarding(&self) -> Option<Stance> {
         match &self.handing {
-            Some(Handing { step: Step::Draining { to, .. }, .. }) => Some(Stance::Forwarding { to: *to }),
+            Some(Handing { step: Step::Draining { to, opened: true, .. }, .. }) => {
+                Some(Stance::Forwarding { to: *to })
+            }
+            Some(Handing { step: Step::Draining { .. }, .. }) => self.yielding(),
             _ => None,
         }
     }
@@ -372,7 +380,7 @@ impl Node {
         };
         vip.wishes = Wishes::default();
         let (epoch, took) = (vip.epoch, now.since(handing.began));
-        handing.step = Step::Draining { to: mac, until: now + drain, opens_by: now + limit };
+        handing.step = Step::Draining { to: mac, until: now + drain, opens_by: now + limit, opened: false };
         vip.handing = Some(handing).filter(|_| able);
         let ended = vip.handing.is_none();
         self.tell(Happening::HandedOver { vip: ip, to, epoch, took });
@@ -381,24 +389,33 @@ impl Node {
         }
     }
 
-    /// Ends the drains whose time is over.
-    pub(super) fn end_drains(&mut self, now: Instant) {
-        let mut over = Vec::new();
+    /// Goes on with what was handed over: forwards once the successor answers, and ends the drains whose time is over.
+    pub(super) fn drain(&mut self, now: Instant) {
+        let (mut open, mut over) = (Vec::new(), Vec::new());
         let mut wake = self.wake;
         for (ip, vip) in &self.vips {
-            let Some(Handing { offer, step: Step::Draining { until, opens_by, .. }, .. }) = &vip.handing
+            let Some(Handing { offer, step: Step::Draining { until, opens_by, opened, .. }, .. }) =
+                &vip.handing
             else {
                 continue;
             };
-            let opens_by = if self.is_prepared(*ip, offer) { *opens_by } else { now };
-            let end = opens_by.max(*until);
-            if now >= end || !self.macs.contains_key(ip) {
+            let answers = *opened || now >= *opens_by || !self.is_prepared(*ip, offer);
+            if !self.macs.contains_key(ip) || (answers && now >= *until) {
                 over.push(*ip);
+            } else if answers {
+                open.push(*ip);
+                wake = wake.min(*until);
             } else {
-                wake = wake.min(end);
+                wake = wake.min(*opens_by);
             }
         }
         self.wake = wake;
+        for ip in open {
+            let handing = self.vips.get_mut(&ip).and_then(|vip| vip.handing.as_mut());
+            if let Some(Handing { step: Step::Draining { opened, .. }, .. }) = handing {
+                *opened = true;
+            }
+        }
         for ip in over {
             if let Some(vip) = self.vips.get_mut(&ip) {
                 vip.handing = None;

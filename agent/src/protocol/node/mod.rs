@@ -138,7 +138,7 @@ impl Node {
             self.take_in(now, event);
         }
         self.wake = Instant::from_boot(Duration::MAX);
-        self.end_drains(now);
+        self.drain(now);
         self.move_vips(now);
         self.say();
         self.keep_session(now);
