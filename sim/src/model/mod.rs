@@ -68,7 +68,7 @@ impl Model {
     };
 
     /// Two ticks, by any clock.
-    const DRAIN: Duration = Duration::from_micros(40_000);
+    const DRAIN: Duration = Duration::from_millis(40);
 
     fn name(at: usize) -> NodeName {
         let name = ["a", "b", "c", "d"][at];

@@ -186,7 +186,7 @@ fn who_does_not_prepare_in_time_is_passed_over() {
     world.hosts[1].confirms = false;
     hand_off(&mut world, 0, None);
     let limit = Timing::DEFAULT.right / 2;
-    world.pass(limit - ms(1));
+    world.pass(limit.saturating_sub(ms(1)));
     assert_eq!(world.owner(ip(1)), Some(0));
     world.pass(ms(2));
     assert_eq!(world.owner(ip(1)), Some(2));

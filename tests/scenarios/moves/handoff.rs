@@ -9,7 +9,7 @@ use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 use serde_json::Value;
 
 use crate::service::{Connection, Service};
-use crate::witness::{has_address, lost_since, owners, watch_for};
+use crate::witness::{PATIENCE, has_address, lost_since, owners, watch_for};
 
 /// Two nodes with a VIP of each family, of which the first is owner; both serve TCP.
 struct Scene {
@@ -123,6 +123,64 @@ fn what_is_on_its_way_when_a_vip_moves_arrives_whole() {
     assert!(down > moved && up > moved, "too little was on its way");
     stage.end();
     drop(services);
+}
+
+#[test]
+fn a_successor_that_is_frozen_is_passed_over_and_nothing_is_lost() {
+    let stage = Stage::set("handoff-frozen", &Setting { nodes: &["na", "nb", "nc"], ..Setting::default() });
+    stage.nodes[1].agent.freeze();
+    let asked = now();
+    let (code, told) = hand_off(&stage, 0, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("handed over to nc"), "{told}");
+    stage.client.wait_answered(VIP, "nc", asked, SOON);
+    stage.nodes[1].agent.thaw();
+    // It finds an offer that stands no more.
+    watch_for(PATIENCE);
+    assert_eq!(owners(&stage, VIP), [Some("na".into()), Some("nc".into())]);
+    assert_eq!(lost_since(&stage, VIP, asked), 0);
+    assert!(!has_address(&stage, 1, VIP));
+    stage.end();
+}
+
+#[test]
+fn a_successor_that_dies_with_connections_left_behind_leaves_them_where_they_are() {
+    let Scene { mut stage, services } = scene("handoff-successor-dies", "");
+    let client = stage.lab.host("client2");
+    let mut open = Connection::open(&client, VIP);
+    let (code, told) = hand_off(&stage, 0, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    open.ask();
+    stage.nodes[1].agent.kill9();
+    let died = now();
+    stage.client.wait_answered(VIP, "na", died, SOON);
+    open.ask();
+    assert_eq!(open.server, 'a');
+    assert_eq!(owners(&stage, VIP).last(), Some(&Some("na".into())));
+    stage.end();
+    drop(services);
+}
+
+#[test]
+fn a_preferred_node_that_is_back_is_handed_the_vip_after_the_delay() {
+    let mut stage = Stage::empty("handoff-preempt", &Setting::default());
+    let began = now();
+    let settings = stage.config();
+    let preferring = settings.replacen("\n---", "\nhandoff: {preempt: 2s, drain: 1s}\n---", 1);
+    let preferred = settings.replacen("\n---", "\npriority: 200\n---", 1);
+    let host = stage.lab.host("na");
+    stage.add_host(host, &preferring);
+    stage.wait_owner(0, began);
+    let host = stage.lab.host("nb");
+    let added = now();
+    stage.add_host(host, &preferred);
+    stage.wait_owner(1, added);
+    let moved = stage.history.changes()[&VIP][1].at;
+    assert!(moved.since(added) >= Duration::from_secs(2), "{:?}", moved.since(added));
+    watch_for(PATIENCE);
+    assert_eq!(owners(&stage, VIP), [Some("na".into()), Some("nb".into())], "and there it stays");
+    assert_eq!(lost_since(&stage, VIP, added), 0);
+    stage.end();
 }
 
 #[test]

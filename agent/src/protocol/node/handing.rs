@@ -68,12 +68,19 @@ pub(super) enum Step {
 /// Why and where a VIP is to move, beyond what its node's own state says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Wishes {
-    /// Somebody asked for it: to that node, or to any.
-    asked: Option<Option<NodeName>>,
+    /// Somebody asked for it.
+    asked: Option<Asked>,
     /// A node that goes before this one is ready for it, and since when.
     preferred: Option<(Successor, Instant)>,
     /// Who was offered it in vain since the wish came up.
     tried: Vec<Successor>,
+}
+
+/// What somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    /// The node that is to follow; any if it is not said.
+    to: Option<NodeName>,
 }
 
 /// Why a VIP is to move.
@@ -145,7 +152,7 @@ impl Node {
                 } else if to.as_ref() == Some(&self.settings.name) {
                     NoHandoff::OwnerAlready
                 } else {
-                    vip.wishes.asked = Some(to);
+                    vip.wishes.asked = Some(Asked { to });
                     return;
                 }
             }
@@ -195,7 +202,7 @@ impl Node {
         if self.stopping || self.yields(now, ip) {
             return Some(Urge::Must);
         }
-        if let Some(to) = self.vips.get(&ip).and_then(|vip| vip.wishes.asked.clone()) {
+        if let Some(Asked { to }) = self.vips.get(&ip).and_then(|vip| vip.wishes.asked.clone()) {
             return Some(Urge::Asked(to));
         }
         let delay = self.settings.preempt?;
