@@ -14,7 +14,7 @@ use crate::wire::Mac;
 
 /// The version of this layout: to be raised with any change to what a map holds or to what it means. Agents and
 /// programs of different versions must not share pinned maps.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How many VIPs one node may have.
 pub const MOST_VIPS: u32 = 4096;
@@ -52,6 +52,22 @@ impl Address {
             u32::from_ne_bytes(words[2]),
             u32::from_ne_bytes(words[3]),
         ])
+    }
+
+    /// No address: `::`.
+    pub const NONE: Self = Self([0; 4]);
+
+    /// The octets of the IPv4 address, if it stands for one.
+    #[inline(always)]
+    pub const fn octets_v4(&self) -> Option<[u8; 4]> {
+        let [.., low] = self.0;
+        if self.is_v4() { Some(low.to_ne_bytes()) } else { None }
+    }
+
+    /// The words of an IPv6 address, each with its bytes in the order of the wire; none for `::`.
+    #[inline(always)]
+    pub const fn words_v6(&self) -> Option<[u32; 4]> {
+        if self.is_v4() || matches!(self.0, [0, 0, 0, 0]) { None } else { Some(self.0) }
     }
 
     /// Whether it stands for an IPv4 address.
@@ -148,10 +164,30 @@ pub struct Vip {
     /// The link's own MAC.
     pub own: Mac,
     /// The other node's MAC in a handoff: the successor's where yielding or forwarding, the present owner's where
-    /// prepared; zero otherwise.
+    /// prepared, that of the one before where owner while that one drains; zero otherwise.
     pub peer: Mac,
     /// Zero.
     pub reserved: [u8; 2],
+    /// Which writing of an entry this is, of all that the agent ever wrote; never zero.
+    pub turn: u32,
+    /// Where yielding: the `turn` in which the program saw the successor announce the VIP, which makes it forwarding.
+    ///
+    /// The program's only store into an entry. It may come late, when the agent has written anew what is at that place in
+    /// the map, even for another VIP: then it names a turn that is over, and means nothing.
+    pub announced: u32,
+    /// An address of the node's that is no VIP, of the VIP's family: in its name the node asks where its neighbours are
+    /// while it may not do so in the VIP's. [`Address::NONE`] if it has no such address.
+    pub asks_as: Address,
+}
+
+impl Vip {
+    /// The state, also of an entry that became forwarding by itself.
+    pub const fn state(&self) -> Option<State> {
+        match State::of(self.state) {
+            Some(State::Yielding) if self.announced == self.turn => Some(State::Forwarding),
+            state => state,
+        }
+    }
 }
 
 /// The one slot of `RIGHT`: which session may act as owner, and until when.
@@ -232,11 +268,17 @@ pub enum Counter {
     DroppedOut,
     /// Claims of the VIP by another MAC while this node owned it.
     Conflicts,
+    /// Arriving IP for the VIP sent on to the successor.
+    Forwarded,
+    /// Arriving TCP for the VIP sent back to the node that had it before.
+    SentBack,
+    /// What was to be sent on or back, dropped at the end of its time to live: what a loop ends in.
+    Expired,
 }
 
 impl Counter {
     /// All of them, in the order of [`Counters`].
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::AnsweredArp,
         Self::AnsweredNs,
         Self::DroppedArp,
@@ -244,6 +286,9 @@ impl Counter {
         Self::DroppedIp,
         Self::DroppedOut,
         Self::Conflicts,
+        Self::Forwarded,
+        Self::SentBack,
+        Self::Expired,
     ];
 }
 
@@ -269,11 +314,13 @@ pub enum Kind {
     FenceIn,
     /// Something was to leave with the VIP as source when the right was over.
     FenceOut,
+    /// The successor of a VIP that was yielding announced it: from then on it is forwarding.
+    Announced,
 }
 
 impl Kind {
     /// How many kinds there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
     /// The kind that an event's word names; none for a word a program of another version wrote.
     pub const fn of(word: u32) -> Option<Self> {
@@ -281,6 +328,7 @@ impl Kind {
             0 => Some(Self::Conflict),
             1 => Some(Self::FenceIn),
             2 => Some(Self::FenceOut),
+            3 => Some(Self::Announced),
             _ => None,
         }
     }
@@ -298,7 +346,7 @@ pub struct Event {
     pub kind: u32,
     /// The interface it was seen on.
     pub link: u32,
-    /// Who claims the VIP; or who sent the frame that was dropped.
+    /// Who claims or announces the VIP; or who sent the frame that was dropped.
     pub mac: Mac,
     /// Zero.
     pub reserved: [u8; 2],
@@ -333,7 +381,7 @@ pub struct Limits(pub [u64; Kind::COUNT]);
 // No padding, and as long as the committed object says.
 const _: () = {
     assert!(size_of::<Address>() == 16);
-    assert!(size_of::<Vip>() == 32);
+    assert!(size_of::<Vip>() == 56);
     assert!(size_of::<Right>() == 16);
     assert!(size_of::<Event>() == 40);
 };

@@ -9,7 +9,7 @@ use crate::protocol::{Effect, Event, Instant, Revision, Stance};
 
 use super::clock::Micros;
 use super::host::{Host, Order};
-use super::kernel::{Entry, Fence};
+use super::kernel::{Entry, Fence, State};
 use super::mutant::Mutant;
 use super::plan::HostPlan;
 use super::world::{Post, World};
@@ -38,7 +38,12 @@ impl World {
         let Some(agent) = &mut self.hosts[at].agent else { return };
         let mark = agent.mark;
         agent.ordered.insert(ip, (stance, mark));
-        if stance == Stance::Off && self.mutant == Some(Mutant::OffBeforeConfirmed) {
+        let unconfirmed = match self.mutant {
+            Some(Mutant::OffBeforeConfirmed) => stance == Stance::Off,
+            Some(Mutant::HandsOverUnconfirmed) => matches!(stance, Stance::Yielding { .. }),
+            _ => false,
+        };
+        if unconfirmed {
             self.post(at, 0, Post::Word(Event::Stood(ip, stance)));
         }
         self.order(at, Order::Stand(ip, stance, mark));
@@ -154,6 +159,18 @@ impl World {
                 agent.hands.waiting.insert(ip, (stance, mark));
                 self.put_on(at);
             }
+            Stance::Prepared { .. } | Stance::Yielding { .. } | Stance::Forwarding { .. } => {
+                agent.hands.worn.remove(&ip);
+                agent.hands.waiting.remove(&ip);
+                let opens =
+                    self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(stance, Stance::Prepared { .. });
+                let state = if opens { Some(State::Owner) } else { State::of(stance) };
+                if let Some(state) = state {
+                    self.hosts[at].kernel.entries.insert(ip, Entry { state, mark, expires: None });
+                }
+                self.one_answers_at_most();
+                self.confirm(at, ip, stance);
+            }
         }
     }
 
@@ -178,7 +195,7 @@ impl World {
             let host = &mut self.hosts[at];
             let mark =
                 if self.mutant == Some(Mutant::MarkedWhenArmed) { host.kernel.mark } else { ordered_under };
-            host.kernel.entries.insert(ip, Entry { mark, expires });
+            host.kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires });
             if let Some(agent) = &mut host.agent {
                 agent.hands.worn.insert(ip, mark);
             }
@@ -195,7 +212,7 @@ impl World {
         let worn: Vec<(IpAddr, Revision)> = agent.hands.worn.iter().map(|(ip, mark)| (*ip, *mark)).collect();
         for (ip, mark) in worn {
             let expires = self.lifetime(at);
-            self.hosts[at].kernel.entries.insert(ip, Entry { mark, expires });
+            self.hosts[at].kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires });
         }
         self.one_answers_at_most();
     }

@@ -160,6 +160,7 @@ impl World {
         if let Answer::Done(_) = answer {
             self.note_renewal(&attempt);
             self.released_what_was_off(&attempt);
+            self.handed_over_what_yields(&attempt);
             self.story.count(attempt.request.purpose);
         } else if attempt.request.purpose == Purpose::TakeOver {
             self.story.counts.refused_takeovers += 1;

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::protocol::Health;
+
 use super::clock::Micros;
 use super::random::Random;
 
@@ -20,6 +22,12 @@ pub(super) enum Fault {
     Crash(usize),
     /// The machine is booted.
     Boot(usize),
+    /// Somebody wants the node to hand a VIP over, to another or to any.
+    Move { at: usize, vip: IpAddr, to: Option<usize> },
+    /// The node's check judges a VIP so.
+    Judge(usize, IpAddr, Health),
+    /// No connection is left on what the node has handed over.
+    Drained(usize, IpAddr),
     /// The agent is told to end.
     Stop(usize),
     /// Nothing gets from the node to etcd, nor back.
@@ -71,6 +79,10 @@ enum Kind {
     Kill,
     Crash,
     Stop,
+    /// VIPs are moved on purpose, back and forth.
+    Moves,
+    /// A node's check fails for a while.
+    Failing,
     CutEtcd,
     CutWatch,
     CutBoth,
@@ -91,11 +103,15 @@ enum Kind {
 }
 
 /// Any kind but a record that is changed by somebody else.
-const OWN_KINDS: [Kind; 17] = [
+const OWN_KINDS: [Kind; 20] = [
     Kind::Freeze,
     Kind::Kill,
     Kind::Crash,
     Kind::Stop,
+    // As often as all the trouble that can meet it would like.
+    Kind::Moves,
+    Kind::Moves,
+    Kind::Failing,
     Kind::CutEtcd,
     Kind::CutWatch,
     Kind::CutBoth,
@@ -114,9 +130,10 @@ const OWN_KINDS: [Kind; 17] = [
 /// A record that somebody else changes is mended by an owner that hears of it, and presumed to be held by those that
 /// knew its holder. So this goes with neither nodes that know nothing yet nor nodes that hear nothing: there no protocol
 /// could tell a foreign hand's word from an owner's.
-const FOREIGN_KINDS: [Kind; 8] = [
+const FOREIGN_KINDS: [Kind; 9] = [
     Kind::SpoilRecord,
     Kind::DeleteRecord,
+    Kind::Moves,
     Kind::Freeze,
     Kind::CutEtcd,
     Kind::Stall,
@@ -209,6 +226,26 @@ impl Schedule {
                     self.one(from + 5_000_000 + (to - from), start.clone());
                     self.one(to, start);
                 }
+            }
+            Kind::Moves => {
+                // Whoever is asked: only an owner can tell.
+                for _ in 0..random.between(1, 12) {
+                    let when = random.between(from, to);
+                    let (at, vip) = (random.index(hosts), random.pick(vips));
+                    let to = random.percent(30).then(|| random.index(hosts));
+                    self.one(when, Fault::Move { at, vip, to });
+                    if random.percent(20) {
+                        self.one(when + random.between(0, 100_000), Fault::Drained(at, vip));
+                    }
+                }
+            }
+            Kind::Failing => {
+                self.pair(
+                    from,
+                    Fault::Judge(at, vip, Health::Failing),
+                    to,
+                    Fault::Judge(at, vip, Health::Good),
+                );
             }
             Kind::CutEtcd => self.pair(from, Fault::CutEtcd(at), to, Fault::JoinEtcd(at)),
             Kind::CutWatch => self.pair(from, Fault::CutWatch(at), to, Fault::JoinWatch(at)),

@@ -120,6 +120,8 @@ impl Host {
             timing: self.plan.timing,
             priority: self.plan.priority,
             when_nobody_is_ready: WhenNobodyIsReady::Hold,
+            drain: self.plan.drain,
+            preempt: self.plan.preempt,
             vips: vips.clone(),
         };
         self.life += 1;
@@ -154,6 +156,11 @@ impl Host {
                 && !self.unready.contains(&ip)
                 && matches!(agent.node.standing(), Standing::Live(_))
         })
+    }
+
+    /// Whether it serves what comes for the VIP, itself or by sending it on.
+    pub(super) fn serves(&self, ip: IpAddr, now: Micros) -> bool {
+        self.is_up && self.kernel.serves(ip, self.clock.at(now))
     }
 
     /// Whether neighbours hear it answer for the VIP.

@@ -102,6 +102,21 @@ impl World {
         }
     }
 
+    /// I4 for a handoff: nothing is handed over while its giver's kernel answers for it with its own MAC.
+    pub(super) fn handed_over_what_yields(&mut self, attempt: &Try) {
+        if attempt.request.purpose != Purpose::HandOver {
+            return;
+        }
+        let host = &self.hosts[attempt.at];
+        let answered = attempt.request.txn.writes.iter().find_map(|write| match write {
+            Write::Put(Key::Vip(ip), _) if host.is_heard(*ip, self.now) => Some(*ip),
+            _ => None,
+        });
+        if let Some(ip) = answered {
+            self.violated("I4", || format!("{ip} is handed over while it is answered for"));
+        }
+    }
+
     /// I4 again: an agent that has ended leaves nothing standing.
     pub(super) fn nothing_stands(&mut self, at: usize) {
         let host = &self.hosts[at];
@@ -124,7 +139,7 @@ impl World {
         }
     }
 
-    /// I8: whatever happens to one VIP, the others are answered for without a break.
+    /// I8: whatever happens to one VIP, the others are served without a break, also while they are handed over.
     pub(super) fn others_do_not_notice(&mut self) {
         let Some((alone, from)) = self.plan.alone else { return };
         if self.now < from {
@@ -132,8 +147,8 @@ impl World {
         }
         for number in 0..self.plan.vips.len() {
             let ip = self.plan.vips[number];
-            if ip != alone && !self.hosts.iter().any(|host| host.is_heard(ip, self.now)) {
-                self.violated("I8", || format!("nobody answers for {ip} though only {alone} is in trouble"));
+            if ip != alone && !self.hosts.iter().any(|host| host.serves(ip, self.now)) {
+                self.violated("I8", || format!("nobody serves {ip} though only {alone} is in trouble"));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::protocol::{Instant, Revision};
+use crate::protocol::{Instant, Revision, Stance};
 
 /// What fences a node's VIPs beside its agent's own timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,9 +15,37 @@ pub enum Fence {
     Lifetime,
 }
 
+/// How the kernel program stands to a VIP whose address is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It answers with the node's own MAC.
+    Owner,
+    /// It drops all that is about the VIP.
+    Prepared,
+    /// It answers with the successor's MAC, and what arrives is served.
+    Yielding,
+    /// It is silent, and serves the connections that it still has.
+    Forwarding,
+}
+
+impl State {
+    /// The state that a stance asks for; none where nothing is to stand.
+    pub fn of(stance: Stance) -> Option<Self> {
+        match stance {
+            Stance::Off => None,
+            Stance::Prepared { .. } => Some(Self::Prepared),
+            Stance::Owner { .. } => Some(Self::Owner),
+            Stance::Yielding { .. } => Some(Self::Yielding),
+            Stance::Forwarding { .. } => Some(Self::Forwarding),
+        }
+    }
+}
+
 /// One VIP that stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
+    /// How the program stands to it.
+    pub state: State,
     /// The session it was armed under.
     pub mark: Revision,
     /// When its address is gone by itself, where that is what fences it.
@@ -42,12 +70,21 @@ impl Kernel {
     /// little for what the clocks are rounded by.
     const TO_THE_WIRE: Duration = Duration::from_millis(20);
 
-    /// Whether the node answers for a VIP, by its own clock.
+    /// Whether the node answers for a VIP with its own MAC, by its own clock.
     pub fn answers(&self, ip: IpAddr, now: Instant) -> bool {
-        self.entries.get(&ip).is_some_and(|entry| match entry.expires {
+        self.entries.get(&ip).is_some_and(|entry| entry.state == State::Owner && self.is_alive(entry, now))
+    }
+
+    /// Whether what comes for a VIP is served, here or where it is sent on to.
+    pub fn serves(&self, ip: IpAddr, now: Instant) -> bool {
+        self.entries.get(&ip).is_some_and(|entry| entry.state != State::Prepared && self.is_alive(entry, now))
+    }
+
+    fn is_alive(&self, entry: &Entry, now: Instant) -> bool {
+        match entry.expires {
             Some(expires) => now < expires,
             None => entry.mark == self.mark && (self.timeless || now < self.until),
-        })
+        }
     }
 
     /// Whether a neighbour may still hear it: like [`Self::answers`], with the frames under way.
@@ -58,6 +95,11 @@ impl Kernel {
     /// Whether anything of the VIP stands, answered for or not.
     pub fn stands(&self, ip: IpAddr, now: Instant) -> bool {
         self.entries.get(&ip).is_some_and(|entry| entry.expires.is_none_or(|expires| now < expires))
+    }
+
+    /// Whether the program was left halfway in a handoff.
+    pub fn is_halfway(&self, ip: IpAddr) -> bool {
+        self.entries.get(&ip).is_some_and(|entry| entry.state != State::Owner)
     }
 
     /// Whose entries are alive, and until when.

@@ -28,7 +28,7 @@ mod world;
 
 pub use clock::{Clock, Micros};
 pub use invariants::Violation;
-pub use kernel::{Entry, Fence, Kernel};
+pub use kernel::{Entry, Fence, Kernel, State};
 pub use mutant::{Broken, Mutant};
 pub use store::Store;
 pub use story::Counts;

@@ -9,7 +9,7 @@
 
 use crate::protocol::node::{Purpose, Request, Standing};
 use crate::protocol::timing::least_silence;
-use crate::protocol::{Compare, Event, Instant, Key, Record, Revision, Stance, Value, Write};
+use crate::protocol::{Answer, Compare, Event, Instant, Key, Record, Revision, Stance, Value, Write};
 use std::time::Duration;
 
 /// A rule that is broken.
@@ -41,6 +41,14 @@ pub enum Mutant {
     OneHoldsUpAll,
     /// The word that a VIP is off is lost.
     ConfirmationsLost,
+    /// Where it is not known whether a VIP was handed over, its record is read, and what still names the node counts.
+    RearmedByARead,
+    /// The late answer to what took a VIP up counts though it was handed over since.
+    LateTakingHonoured,
+    /// A VIP is handed over as soon as the kernel is told to yield (I4).
+    HandsOverUnconfirmed,
+    /// A successor opens its fence when it is offered a VIP.
+    OpensOnTheOffer,
 }
 
 /// A rule that is broken, and the invariant that is to show it.
@@ -95,6 +103,17 @@ impl Mutant {
                 Event::Changed(changes)
             }
             (Self::ConfirmationsLost, Event::Stood(_, Stance::Off)) => Event::Tick,
+            (Self::RearmedByARead, Event::Answered { request, sent, answer: Answer::Unknown })
+                if request.purpose == Purpose::HandOver =>
+            {
+                Event::Answered { request, sent, answer: Answer::Failed }
+            }
+            (Self::LateTakingHonoured, Event::Answered { request, sent, answer: Answer::Done(_) })
+                if matches!(request.purpose, Purpose::Claim | Purpose::TakeOver) =>
+            {
+                let late = i64::try_from(now.since_boot().as_micros()).unwrap_or(i64::MAX);
+                Event::Answered { request, sent, answer: Answer::Done(late) }
+            }
             (_, event) => event,
         }
     }

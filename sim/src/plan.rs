@@ -19,6 +19,10 @@ pub(super) struct HostPlan {
     pub(super) fence: Fence,
     pub(super) timing: Timing,
     pub(super) priority: u32,
+    /// How long it serves what it has handed over.
+    pub(super) drain: Duration,
+    /// After how long it gives way to a node of higher priority, if it does.
+    pub(super) preempt: Option<Duration>,
     /// When its agent is first started.
     pub(super) starts: Micros,
 }
@@ -120,6 +124,8 @@ fn draw_host(random: &mut Random, usual: Timing, number: u8) -> HostPlan {
         fence: if random.percent(75) { Fence::Program } else { Fence::Lifetime },
         timing,
         priority: random.pick(&[100, 100, 100, 200]),
+        drain: Duration::from_millis(random.pick(&[0, 50, 300, 2_000])),
+        preempt: random.percent(15).then(|| Duration::from_millis(random.between(0, 1_000))),
         starts: random.between(0, 300_000),
     }
 }

@@ -33,12 +33,13 @@ pub(super) struct Story {
     pub(super) counts: Counts,
 }
 
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 9] = [
     Purpose::Start,
     Purpose::Resume,
     Purpose::Renew,
     Purpose::Claim,
     Purpose::TakeOver,
+    Purpose::HandOver,
     Purpose::Release,
     Purpose::Clear,
     Purpose::End,

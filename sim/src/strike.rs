@@ -28,6 +28,14 @@ impl World {
                 self.hosts[at].kernel = Kernel { timeless, ..Kernel::default() };
             }
             Fault::Boot(at) => self.boot(at),
+            Fault::Move { at, vip, to } => {
+                let to = to.map(|to| self.hosts[to].plan.name.parse().expect("the plan's names are good"));
+                self.post(at, 0, Post::Word(Event::HandOff { vip, to }));
+            }
+            Fault::Judge(at, vip, health) => {
+                self.post(at, 0, Post::Word(Event::Health(BTreeMap::from([(vip, health)]))));
+            }
+            Fault::Drained(at, vip) => self.post(at, 0, Post::Word(Event::Drained(vip))),
             Fault::Stop(at) => self.post(at, 0, Post::Word(Event::Stop)),
             Fault::CutEtcd(at) => self.hosts[at].reaches_etcd = false,
             Fault::JoinEtcd(at) => self.hosts[at].reaches_etcd = true,
@@ -145,9 +153,10 @@ impl World {
         let found: BTreeSet<IpAddr> =
             kernel.entries.keys().copied().filter(|ip| kernel.stands(*ip, now)).collect();
         let strays: Vec<IpAddr> = found.iter().copied().filter(|ip| !agent.vips.contains(ip)).collect();
-        let found =
+        let halfway = found.iter().copied().filter(|ip| kernel.is_halfway(*ip)).collect();
+        let standing =
             if self.mutant == Some(Mutant::EntriesOutliveTheSession) { BTreeSet::new() } else { found };
-        self.post(at, 0, Post::Word(Event::Found(found)));
+        self.post(at, 0, Post::Word(Event::Found { standing, halfway }));
         for ip in strays {
             self.order_off(at, ip);
         }
@@ -165,7 +174,10 @@ impl World {
         let bound = host.plan.bound();
         let bound = self.mutant.map_or(bound, |mutant| mutant.bound(bound));
         let links = BTreeMap::from([("eth0".to_owned(), Mac([2, 0, 0, 0, 0, 1]))]);
-        self.post(at, after, Post::Word(Event::Facts { links, ready, bound }));
+        let mac = Mac([2, 0, 0, 0, 1, u8::try_from(at).unwrap_or(u8::MAX)]);
+        let fenced = host.plan.fence == Fence::Program;
+        let macs = agent.vips.iter().filter(|_| fenced).map(|ip| (*ip, mac)).collect();
+        self.post(at, after, Post::Word(Event::Facts { links, ready, bound, macs }));
     }
 
     /// Tells the story who is who.

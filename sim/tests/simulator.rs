@@ -97,7 +97,7 @@ fn what_happens_to_one_vip_does_not_touch_the_others() {
 }
 
 /// The rules that keep two nodes from answering, and for each other invariant one whose breach it must show.
-const BROKEN: [(Mutant, &str); 14] = [
+const BROKEN: [(Mutant, &str); 18] = [
     (Mutant::SilenceIsRight, "I1"),
     (Mutant::NoKernelDeadline, "I1"),
     (Mutant::ClockStopsWhileFrozen, "I1"),
@@ -107,8 +107,12 @@ const BROKEN: [(Mutant, &str); 14] = [
     (Mutant::UnguardedRenewal, "I1"),
     (Mutant::MarkedWhenArmed, "I1"),
     (Mutant::OffBeforeConfirmed, "I1"),
+    (Mutant::RearmedByARead, "I1"),
+    (Mutant::HandsOverUnconfirmed, "I1"),
+    (Mutant::OpensOnTheOffer, "I1"),
     (Mutant::RightFromTheAnswer, "I3"),
     (Mutant::OffBeforeConfirmed, "I4"),
+    (Mutant::HandsOverUnconfirmed, "I4"),
     (Mutant::UnguardedTakeOver, "I5"),
     (Mutant::StaleNewsHonoured, "I6"),
     (Mutant::ConfirmationsLost, "liveness"),

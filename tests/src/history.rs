@@ -29,6 +29,8 @@ pub struct Change {
     pub revision: Revision,
     /// The node it names; nobody after a release or a deletion, or if the record cannot be read.
     pub owner: Option<String>,
+    /// Whether the owner before it handed the VIP over: the same transaction renewed its session.
+    pub handed: bool,
 }
 
 /// The changes of each VIP's record, in the order of their revisions, which is also the order of their instants.
@@ -104,13 +106,13 @@ impl History {
 
     /// The changes that are known, without asking etcd.
     pub fn changes_so_far(&self) -> Changes {
-        in_order(&lock(&self.known).records)
+        in_order(&lock(&self.known))
     }
 
     /// What tells the changes after the history itself is gone.
     pub(crate) fn teller(&self) -> impl Fn() -> Changes + Send + use<> {
         let known = self.known.clone();
-        move || in_order(&lock(&known).records)
+        move || in_order(&lock(&known))
     }
 }
 
@@ -173,7 +175,7 @@ fn read(prefix: &str, event: &Event, at: Instant) -> Option<(IpAddr, Change)> {
     let kv = event.kv()?;
     let vip = vip_of(prefix, kv.key())?;
     let owner = if event.event_type() == EventType::Put { owner_in(kv.value()) } else { None };
-    Some((vip, Change { at, revision: kv.mod_revision(), owner }))
+    Some((vip, Change { at, revision: kv.mod_revision(), owner, handed: false }))
 }
 
 fn vip_of(prefix: &str, key: &[u8]) -> Option<IpAddr> {
@@ -202,10 +204,16 @@ fn owner_in(record: &[u8]) -> Option<String> {
 }
 
 /// News of a later change is also news of the ones before it.
-fn in_order(known: &BTreeMap<(IpAddr, Revision), Change>) -> Changes {
+fn in_order(known: &Told) -> Changes {
     let mut changes = Changes::new();
-    for ((vip, _), change) in known {
-        changes.entry(*vip).or_default().push(change.clone());
+    for ((vip, revision), change) in &known.records {
+        let of_vip = changes.entry(*vip).or_default();
+        let giver = of_vip.last().and_then(|before| before.owner.clone());
+        let handed =
+            giver.filter(|giver| change.owner.as_ref().is_some_and(|owner| owner != giver)).is_some_and(
+                |giver| known.renewals.get(&(giver, *revision)).is_some_and(|renewal| renewal.session != 0),
+            );
+        of_vip.push(Change { handed, ..change.clone() });
     }
     for of_vip in changes.values_mut() {
         let mut bound = None;
@@ -241,9 +249,10 @@ mod tests {
     /// When each revision is taken to be known, after these news (milliseconds, revision).
     fn instants(news: &[(u64, Revision)]) -> Vec<Instant> {
         let vip = IpAddr::from([10, 0, 0, 1]);
-        let mut known = BTreeMap::new();
+        let mut known = Told::default();
         for (ms, revision) in news {
-            learn(&mut known, vip, Change { at: at(*ms), revision: *revision, owner: None });
+            let change = Change { at: at(*ms), revision: *revision, owner: None, handed: false };
+            learn(&mut known.records, vip, change);
         }
         in_order(&known)[&vip].iter().map(|change| change.at).collect()
     }
@@ -264,6 +273,25 @@ mod tests {
         let two = [(5, 7), (20, 7), (30, 0), (90, 8)];
         assert_eq!(longest(two, 0, 95), None, "the first session ended");
         assert_eq!(longest(two, 0, 25), Some(Duration::from_millis(15)));
+    }
+
+    #[test]
+    fn what_renews_the_giver_is_a_handover() {
+        let vip = IpAddr::from([10, 0, 0, 1]);
+        let mut known = Told::default();
+        for (revision, owner) in [(1, "a"), (2, "b"), (3, "a"), (4, "a")] {
+            let change = Change { at: at(1), revision, owner: Some(owner.to_owned()), handed: false };
+            learn(&mut known.records, vip, change);
+        }
+        known.renewals.insert(("a".to_owned(), 2), Renewal { at: at(1), session: 1 });
+        known.renewals.insert(("b".to_owned(), 3), Renewal { at: at(1), session: 0 });
+        known.renewals.insert(("a".to_owned(), 4), Renewal { at: at(1), session: 1 });
+        let handed: Vec<bool> = in_order(&known)[&vip].iter().map(|change| change.handed).collect();
+        assert_eq!(
+            handed,
+            [false, true, false, false],
+            "a takeover deletes the session, and a mending gives to nobody else"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use ipnet::IpNet;
+use mantle::wire::Mac;
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::mount::{MsFlags, mount};
@@ -196,19 +197,39 @@ impl Host {
         self.run(move || pass_first_by_tc(&link))
     }
 
-    /// Sends a frame as it stands, as an intruder would: past the neighbour table and the routes.
-    pub fn send_frame(&self, link: &str, frame: &[u8]) {
-        assert!(self.tries_frame(link, frame), "a frame did not leave by {link}");
+    /// Tells the kernel for good at which MAC a neighbour is: it never learns better.
+    pub fn pin_neighbour(&self, link: &str, neighbour: IpAddr, mac: Mac) {
+        let link = link.to_owned();
+        self.run(move || netlink::add_neighbour(&link, neighbour, mac.0));
     }
 
-    /// Likewise; says whether nothing on the way out dropped it.
-    pub fn tries_frame(&self, link: &str, frame: &[u8]) -> bool {
-        let (link, frame) = (link.to_owned(), frame.to_owned());
-        self.run(move || match RawSender::open(&link).and_then(|sender| sender.send(&frame)) {
+    /// Has the kernel forget where its neighbours are, as it does with those it has not heard of for long.
+    pub fn forget_neighbours(&self, link: &str) {
+        let link = link.to_owned();
+        self.run(move || netlink::forget_neighbours(&link));
+    }
+
+    /// Sends a frame as it stands, as an intruder would: past the neighbour table and the routes.
+    pub fn send_frame(&self, link: &str, frame: &[u8]) {
+        assert!(self.tries_frames(link, vec![frame.to_owned()]), "a frame did not leave by {link}");
+    }
+
+    /// Likewise many, one right after the other.
+    pub fn send_frames(&self, link: &str, frames: Vec<Vec<u8>>) {
+        assert!(self.tries_frames(link, frames), "a frame did not leave by {link}");
+    }
+
+    /// Likewise, until one is dropped on the way out; says whether none was.
+    pub fn tries_frames(&self, link: &str, frames: Vec<Vec<u8>>) -> bool {
+        let link = link.to_owned();
+        let send = move || {
+            RawSender::open(&link).and_then(|sender| frames.iter().try_for_each(|frame| sender.send(frame)))
+        };
+        match self.run(send) {
             Ok(()) => true,
             Err(Errno::ENOBUFS) => false,
-            Err(errno) => panic!("cannot send a frame on {link}: {errno}"),
-        })
+            Err(errno) => panic!("cannot send a frame: {errno}"),
+        }
     }
 
     /// What to paste into a root shell to open a shell in the host, while the lab lives.

@@ -138,6 +138,22 @@ pub(crate) fn add_neighbour(link: &str, neighbour: IpAddr, mac: [u8; 6]) {
     });
 }
 
+/// Has the kernel forget every neighbour of a device that it learned of.
+pub(crate) fn forget_neighbours(link: &str) {
+    let index = index(link);
+    ask(format_args!("forget the neighbours on {link}"), async |netlink| {
+        let mut neighbours = netlink.neighbours().get().execute();
+        while let Some(neighbour) = neighbours.try_next().await? {
+            let header = &neighbour.header;
+            if header.ifindex == index && header.state != NeighbourState::Permanent {
+                // One that went by itself meanwhile is forgotten too.
+                let _ = netlink.neighbours().del(neighbour).execute().await;
+            }
+        }
+        Ok(())
+    });
+}
+
 /// The addresses of a device.
 pub(crate) fn addresses(link: &str) -> Vec<IpNet> {
     let index = index(link);

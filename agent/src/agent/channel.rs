@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::dataplane::{Counters, LinkMode};
 use crate::health::Report;
+use crate::observe::command::Asked;
 use crate::protocol::{Change, Event, Instant, Key, Revision, Stance};
 
 /// How the kernel program fences a link.
@@ -39,6 +40,10 @@ pub(super) enum News {
     Fences(BTreeMap<Arc<str>, LinkFence>),
     /// What the checks say.
     Health(Report),
+    /// How many connections are left of the VIPs that were handed over.
+    Connections(BTreeMap<IpAddr, usize>),
+    /// Somebody asks for a handoff.
+    HandOff(Asked),
     /// What the kernel program counted of the VIPs that it knows.
     Counts(BTreeMap<IpAddr, Counters>),
 }

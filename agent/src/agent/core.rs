@@ -4,10 +4,13 @@
 //! call can delay a renewal. Cancel-safety: the loop's `select!` waits on channels, whose news leave them only
 //! as they are received, and on a sleep, which is made anew each turn; nothing else is awaited.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::channel::{KnownVips, News, Order};
@@ -18,6 +21,7 @@ use crate::clock;
 use crate::dataplane::RightCell;
 use crate::etcd::{Committed, Etcd, StoreEvent};
 use crate::observe::Counters;
+use crate::observe::command::{Asked, Moved};
 use crate::protocol::node::{Happening, How, Purpose, Request};
 use crate::protocol::{Effect, Event, Instant, Node, Revision};
 
@@ -43,6 +47,8 @@ pub(super) struct Core {
     pub(super) counters: Arc<Counters>,
     /// Who wants to know which VIPs the cluster has.
     pub(super) known_vips: KnownVips,
+    /// Who waits for a handoff's outcome.
+    pub(super) asked: BTreeMap<IpAddr, Vec<oneshot::Sender<Result<Moved, String>>>>,
 }
 
 /// The loop turns at least this often, so that a heartbeat shows that it does.
@@ -113,6 +119,7 @@ impl Core {
                 Effect::Relist => self.etcd.restart_watch(),
                 Effect::Tell(happening) => {
                     self.count(&happening);
+                    self.answer_asked(&happening);
                     story::tell(&happening);
                     self.showing.soon();
                 }
@@ -141,6 +148,14 @@ impl Core {
             News::Health(report) => {
                 self.showing.health(report);
                 None
+            }
+            News::Connections(counts) => {
+                self.showing.connections(counts);
+                None
+            }
+            News::HandOff(Asked { vip, to, outcome }) => {
+                self.asked.entry(vip).or_default().push(outcome);
+                Some(Event::HandOff { vip, to })
             }
             News::Counts(counts) => {
                 self.showing.counts(counts);
@@ -220,6 +235,21 @@ impl Core {
         }
     }
 
+    /// Tells whoever asked for a handoff what has become of it.
+    fn answer_asked(&mut self, happening: &Happening) {
+        let (vip, outcome) = match happening {
+            Happening::HandedOver { vip, to, epoch, .. } => {
+                (vip, Ok(Moved { to: to.clone(), epoch: *epoch }))
+            }
+            Happening::NotHandedOver { vip, why } => (vip, Err(why.to_string())),
+            _ => return,
+        };
+        for asked in self.asked.remove(vip).unwrap_or_default() {
+            // Who asked may have given up.
+            let _ = asked.send(outcome.clone());
+        }
+    }
+
     fn count(&self, happening: &Happening) {
         let counters = &self.counters;
         match happening {
@@ -228,6 +258,9 @@ impl Core {
             }
             Happening::BecameOwner { how: How::TookOver { .. }, .. } => {
                 counters.takeovers.inc();
+            }
+            Happening::HandedOver { .. } => {
+                counters.handoffs.inc();
             }
             Happening::Released { .. } => {
                 counters.releases.inc();

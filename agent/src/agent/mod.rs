@@ -131,6 +131,8 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         timing: config.timing,
         priority: config.priority,
         when_nobody_is_ready: config.health.when_nobody_is_ready,
+        drain: config.handoff.drain,
+        preempt: config.handoff.preempt,
         vips: vips.keys().copied().collect(),
     };
     let facts = facts(config, &settings, vips.clone());
@@ -175,6 +177,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         lateness: Lateness::new(config.timing.renew),
         counters,
         known_vips,
+        asked: BTreeMap::new(),
     };
     let ended = start_core(core, inbox)?;
     let look = fitness::watch(surveyor, config.timing, feed.clone());
@@ -183,7 +186,8 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         if let Some(public) = config.http.listen {
             tokio::spawn(listeners::serve_chosen(chosen_for_http, public.port(), feed.clone()));
         }
-        Side { doors, feed, news, ended, guard: guard.as_ref() }.run().await
+        let drain = config.handoff.drain;
+        Side { doors, feed, news, ended, guard: guard.as_ref(), drain }.run().await
     })?;
     // Everything is off: the hands are about to take the kernel program away.
     let _ = hands.join();

@@ -37,6 +37,8 @@ struct Seen {
     health: Option<Report>,
     /// What the kernel program counted.
     counts: BTreeMap<IpAddr, Counters>,
+    /// How many connections are left of what was handed over.
+    connections: BTreeMap<IpAddr, usize>,
     /// The newest revision of etcd's store.
     revision: Revision,
     /// How late the core thread was at worst.
@@ -94,6 +96,11 @@ impl Showing {
     /// What the kernel program counted.
     pub(super) fn counts(&mut self, counts: BTreeMap<IpAddr, Counters>) {
         self.seen.counts = counts;
+    }
+
+    /// How many connections are left of what was handed over.
+    pub(super) fn connections(&mut self, counts: BTreeMap<IpAddr, usize>) {
+        self.seen.connections = counts;
     }
 
     /// A revision of etcd's store was seen.
@@ -185,6 +192,7 @@ fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
         fence: if fence.whole { Fence::Kernel } else { Fence::Lifetime },
         // Where nothing was counted yet the counts are there, and zero.
         counters: seen.counts.get(&look.ip).copied().or(fence.mode.map(|_| Counters::default())),
+        connections: seen.connections.get(&look.ip).copied(),
         since: look.since,
     }
 }

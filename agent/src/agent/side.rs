@@ -7,13 +7,14 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
 
 use super::RunError;
 use super::channel::News;
 use super::guardian::{Guard, Loss};
-use crate::observe::{Feed, health, http, listen, serve};
+use crate::observe::{Feed, command, health, http, listen, serve};
 use crate::protocol::Event;
 
 /// The side thread and what it needs.
@@ -23,6 +24,8 @@ pub(super) struct Side<'a> {
     pub(super) news: UnboundedSender<News>,
     pub(super) ended: oneshot::Receiver<()>,
     pub(super) guard: Option<&'a Guard>,
+    /// How long what was handed over is served at most.
+    pub(super) drain: Duration,
 }
 
 /// Where the agent can be reached: opened before it acts, so that one which can't be reached has done nothing.
@@ -45,14 +48,26 @@ impl Doors {
     }
 }
 
-/// How long an orderly end may take.
+/// How often is looked whether anything still drains.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long an orderly end may take, beside the drain.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 impl Side<'_> {
     /// Serves until a signal, then ends the agent in order.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
         let Doors { mut signals, control, http: public } = self.doors;
-        tokio::spawn(serve::serve(control, http::control(self.feed.clone()), serve::Limits::default()));
+        let (asks, mut asked) = unbounded_channel();
+        let commands = command::commanding(self.feed.clone(), asks);
+        tokio::spawn(serve::serve(control, commands, serve::Limits::default()));
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            // The core is gone only when the agent ends; then whoever asked is told so by its channel's end.
+            while let Some(asked) = asked.recv().await {
+                let _ = news.send(News::HandOff(asked));
+            }
+        });
         if let Some(listener) = public {
             tokio::spawn(serve::serve(listener, http::public(self.feed.clone()), serve::Limits::default()));
         }
@@ -62,8 +77,11 @@ impl Side<'_> {
         }
         notify(&[NotifyState::Ready]);
         let name = signals.next().await;
-        tracing::info!(signal = name, "stopping: releasing every VIP");
-        notify(&[NotifyState::Stopping]);
+        tracing::info!(signal = name, "stopping: handing over or releasing every VIP");
+        let longest = END_WITHIN + self.drain;
+        // Whatever the unit's time-out: the drain is the config's.
+        let most = u32::try_from((longest + END_WITHIN).as_micros()).unwrap_or(u32::MAX);
+        notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(most)]);
         // The core is gone only if it has ended.
         let _ = self.news.send(News::Event(Event::Stop));
         tokio::select! {
@@ -72,8 +90,19 @@ impl Side<'_> {
                 Ok(())
             }
             _ = signals.next() => Err(RunError::Cut),
-            () = sleep(END_WITHIN) => Err(RunError::Unreleased(END_WITHIN)),
+            () = limit(&self.feed, self.drain) => Err(RunError::Unreleased(END_WITHIN)),
         }
+    }
+}
+
+/// Waits for as long as an orderly end may take: what is drained, and only that, may take its time.
+async fn limit(feed: &Feed, drain: Duration) {
+    sleep(END_WITHIN).await;
+    let mut left = drain;
+    while !left.is_zero() && feed.is_draining() {
+        let pause = LOOK_EVERY.min(left);
+        sleep(pause).await;
+        left -= pause;
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn tell(happening: &Happening) {
             How::TookOver { from, silence } => {
                 warn!(%vip, epoch, %from, silence_ms = silence.as_millis(), "owner: took over from a silent node");
             }
+            How::HandedOver { from } => info!(%vip, epoch, %from, "owner: it was handed over"),
             How::Resumed => info!(%vip, epoch, "owner: as before the agent's restart"),
         },
         Happening::OwnerIs { vip, owner: Some(owner), epoch } => {
@@ -36,6 +37,12 @@ pub(super) fn tell(happening: &Happening) {
         }
         Happening::RightBack { vips } => info!(vips, "right renewed: VIPs are answered again"),
         Happening::Released { vip, epoch } => info!(%vip, epoch, "released"),
+        Happening::Offered { vip, to } => info!(%vip, %to, "handing over: the VIP is offered"),
+        Happening::HandedOver { vip, to, epoch, took } => {
+            info!(%vip, epoch, %to, took_ms = took.as_millis(), "handed over: draining what is left here");
+        }
+        Happening::NotHandedOver { vip, why } => warn!(%vip, "not handed over: {why}"),
+        Happening::DrainEnded { vip } => info!(%vip, "the drain has ended: the VIP is taken off here"),
         Happening::Garbage(key) => {
             warn!(%key, "etcd holds something there that no mantle agent wrote; ignored. Who else writes below our prefix?");
         }

@@ -1,14 +1,17 @@
 //! The subcommands of `mantle`, one file each.
 //!
-//! Exit codes: 0 done; 1 failed; 2 wrong usage or a wrong config; 3 no agent is running (`status`); 4 another agent is
-//! running on this node (`run`); 5 there is advice on etcd or the machine's clocks, 6 with these it would not work (`check --online`).
+//! Exit codes: 0 done; 1 failed; 2 wrong usage or a wrong config; 3 no agent is running (`status`, `handoff`); 4 another agent is
+//! running on this node (`run`); 5 there is advice on etcd or the machine's clocks, 6 with these it would not work (`check --online`); 7 the VIP is not
+//! handed over, with the reason on stderr (`handoff`).
 
 pub mod addresses;
 mod check;
+mod handoff;
 mod run;
 pub mod status;
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,6 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::agent;
 use crate::config::{self, Config};
 use crate::observe::log::LogFormat;
+use crate::protocol::NodeName;
 
 const FAILED: u8 = 1;
 const WRONG_CONFIG: u8 = 2;
@@ -35,7 +39,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the agent until SIGTERM or SIGINT, which release every VIP in order; a second signal ends at once
+    /// Runs the agent until SIGTERM or SIGINT, which hand over or release every VIP in order; a second signal ends at once
     Run {
         #[command(flatten)]
         config: ConfigArgument,
@@ -65,6 +69,20 @@ enum Command {
         /// What to print
         #[arg(short, long, value_enum, default_value_t)]
         output: status::Format,
+    },
+    /// Hands a VIP of this node over to another, without losing a packet: to the best that is ready, or to one that is named.
+    /// Ends with 7 if it is not handed over
+    Handoff {
+        /// The VIP
+        vip: IpAddr,
+        /// The node that is to follow
+        #[arg(long, value_name = "NODE")]
+        to: Option<NodeName>,
+        /// Comes back only when the connections that are left here are drained, too
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        socket: SocketArgument,
     },
     /// Shows which of this node's addresses etcd, kubelet and others are to use; needs no agent and no etcd
     Addresses {
@@ -119,6 +137,11 @@ pub fn main() -> ExitCode {
         }
         Command::Status { socket, output } => match socket.path() {
             Ok(path) => status::run(&path, output).unwrap_or_else(|error| fail("status", &error)),
+            Err(code) => code,
+        },
+        Command::Handoff { vip, to, wait, socket } => match socket.path() {
+            Ok(path) => handoff::run(&path, &handoff::Asked { vip, to, wait })
+                .unwrap_or_else(|error| fail("handoff", &error)),
             Err(code) => code,
         },
         Command::Addresses { consumer, config, output, wait, write } => with_config(&config, |config| {

@@ -72,8 +72,9 @@ pub(super) fn read(document: Section<'_>, draft: &mut Draft, report: &mut Report
     if let Some(section) = document.own_section("announce", &["burst", "refresh"], report) {
         announce(section, &mut settings.announce, report);
     }
-    if let Some(section) = document.own_section("handoff", &["drain"], report) {
-        let Handoff { drain } = &mut settings.handoff;
+    if let Some(section) = document.own_section("handoff", &["drain", "preempt"], report) {
+        let Handoff { drain, preempt } = &mut settings.handoff;
+        section.fill("preempt", preempt, report, preemption);
         section.fill("drain", drain, report, |text| duration_within(text, "drain", Duration::ZERO, HOUR));
     }
     if let Some(section) = document.own_section("health", health::KEYS, report) {
@@ -223,6 +224,14 @@ fn runtime_dir(text: &str) -> Result<PathBuf, Fault> {
         return Err(Fault::RuntimeDirTooLong { longest });
     }
     Ok(path)
+}
+
+/// `false`, or the delay.
+fn preemption(text: &str) -> Result<Option<Duration>, Fault> {
+    if text == "false" {
+        return Ok(None);
+    }
+    Ok(Some(duration_within(text, "preempt", Duration::ZERO, HOUR)?))
 }
 
 fn priority(text: &str) -> Result<u32, Fault> {

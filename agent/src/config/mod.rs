@@ -197,11 +197,13 @@ impl Default for Announce {
 pub struct Handoff {
     /// How long the old owner still serves the connections it has.
     pub drain: Duration,
+    /// After how long a VIP is handed over to a node of higher priority that is ready for it again; never, if there is none.
+    pub preempt: Option<Duration>,
 }
 
 impl Default for Handoff {
     fn default() -> Self {
-        Self { drain: Duration::from_secs(10) }
+        Self { drain: Duration::from_secs(10), preempt: None }
     }
 }
 

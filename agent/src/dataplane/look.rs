@@ -109,8 +109,8 @@ impl Look {
 }
 
 fn mode(pins: &LinkPins) -> LinkMode {
-    let form = FORMS.into_iter().find(|(_, name)| pins.has(name));
-    form.map_or(LinkMode::Tc, |(native, _)| LinkMode::Xdp { native })
+    let form = FORMS.into_iter().find(|form| pins.has(form.name()));
+    form.map_or(LinkMode::Tc, |form| LinkMode::Xdp { native: form.is_native() })
 }
 
 fn failed(dir: &Path, error: &MapError) -> LookError {

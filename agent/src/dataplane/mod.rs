@@ -38,7 +38,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use aya::maps::{Map, MapData, RingBuf};
-use aya::programs::{SchedClassifier, Xdp};
+use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 pub use mantle_ebpf::layout::{Counter, Counters, State};
@@ -145,7 +145,7 @@ impl Dataplane {
             tc_program(&mut programs, side).load().map_err(|error| Unavailable::program(&error))?;
         }
         let has_xdp = wants_xdp(mode)
-            && match xdp_program(&mut programs).load() {
+            && match load_xdp(&mut programs) {
                 Ok(()) => true,
                 Err(error) => {
                     let reason = Unavailable::program(&error);
@@ -284,7 +284,7 @@ impl Dataplane {
             }
             return LinkMode::Tc;
         }
-        match xdp::attach(xdp_program(&mut self.programs), link.index, asked_for, pins) {
+        match xdp::attach(&mut self.programs, link.index, asked_for, pins) {
             Ok(native) => LinkMode::Xdp { native },
             Err(failure) => {
                 if self.without_xdp.insert(link.index) {
@@ -388,9 +388,8 @@ fn tc_program(programs: &mut Ebpf, side: Side) -> &mut SchedClassifier {
     program.expect("the committed object has both TC programs")
 }
 
-fn xdp_program(programs: &mut Ebpf) -> &mut Xdp {
-    let program = programs.program_mut(object::XDP).and_then(|program| program.try_into().ok());
-    program.expect("the committed object has the XDP program")
+fn load_xdp(programs: &mut Ebpf) -> Result<(), ProgramError> {
+    xdp::FORMS.iter().try_for_each(|form| form.program(programs).load())
 }
 
 fn name_of(index: u32) -> Option<String> {

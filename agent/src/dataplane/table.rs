@@ -29,11 +29,14 @@ pub struct Entry {
     pub router: bool,
     /// E of the session; under another session's right the entry is dead.
     pub session: i64,
+    /// An address of the node's that is no VIP, of the VIP's family and best on the same link: in its name the node asks
+    /// where its neighbours are while it yields and forwards. Without one it cannot ask.
+    pub asks_as: Option<IpAddr>,
 }
 
 impl Entry {
-    /// The entry as a map holds it, in that slot.
-    pub(super) fn vip(&self, slot: u32) -> Vip {
+    /// The entry as a map holds it, in that slot, as written in that turn.
+    pub(super) fn vip(&self, slot: u32, turn: u32) -> Vip {
         Vip {
             mark: self.session.cast_unsigned(),
             link: self.link,
@@ -43,6 +46,9 @@ impl Entry {
             own: self.mac,
             peer: self.peer.unwrap_or(Mac::ZERO),
             reserved: [0; 2],
+            turn,
+            announced: 0,
+            asks_as: self.asks_as.map_or(Address::NONE, Address::from),
         }
     }
 }
@@ -88,6 +94,8 @@ pub(super) struct Table {
     free: BTreeSet<u32>,
     /// What `filter` holds.
     admitted: Box<Filter>,
+    /// The turn of the entry written last, by any agent.
+    turn: u32,
 }
 
 impl Table {
@@ -101,9 +109,11 @@ impl Table {
             known: BTreeMap::new(),
             free: (0..MOST_VIPS).collect(),
             admitted: Box::new(Filter::EMPTY),
+            turn: 0,
         };
         for entry in table.vips.iter().collect::<Result<Vec<_>, _>>()? {
             let (address, vip) = entry;
+            table.turn = table.turn.max(vip.turn);
             // One that is no slot, or another's, is damage.
             if table.free.remove(&vip.slot) {
                 table.known.insert(address.into(), vip);
@@ -128,7 +138,8 @@ impl Table {
             slot
         };
         let address = Address::from(ip);
-        let vip = entry.vip(slot);
+        self.turn = next_turn(self.turn);
+        let vip = entry.vip(slot, self.turn);
         let mut admitted = self.admitted.clone();
         admitted.insert(&address);
         self.admit(admitted).map_err(failed("let through the filter"))?;
@@ -151,7 +162,13 @@ impl Table {
 
     /// What there is.
     pub(super) fn entries(&self) -> impl Iterator<Item = (IpAddr, Found)> {
-        self.known.iter().map(|(ip, vip)| (*ip, Found::from(vip)))
+        self.known.iter().map(|(ip, vip)| (*ip, Found::from(&self.seen(*ip, vip))))
+    }
+
+    /// The entry as it is now: what was yielding the program itself makes forwarding.
+    fn seen(&self, ip: IpAddr, vip: &Vip) -> Vip {
+        let is_settled = vip.state != State::Yielding as u8;
+        if is_settled { *vip } else { self.vips.get(&ip.into(), 0).unwrap_or(*vip) }
     }
 
     /// What was counted for a VIP since it was set first, over all CPUs.
@@ -182,6 +199,11 @@ impl Table {
     }
 }
 
+/// The turn after that one; zero is none.
+fn next_turn(turn: u32) -> u32 {
+    turn.wrapping_add(1).max(1)
+}
+
 /// What was counted over all CPUs.
 pub(super) fn sum(counts: &PerCpuValues<Counters>) -> Counters {
     let mut sum = Counters::default();
@@ -193,7 +215,7 @@ pub(super) fn sum(counts: &PerCpuValues<Counters>) -> Counters {
 
 impl From<&Vip> for Found {
     fn from(vip: &Vip) -> Self {
-        Self { state: State::of(vip.state), session: vip.mark.cast_signed(), link: vip.link }
+        Self { state: vip.state(), session: vip.mark.cast_signed(), link: vip.link }
     }
 }
 

@@ -1,17 +1,57 @@
 //! The program at XDP: the accelerator, never a condition.
 
+use aya::Ebpf;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::{ProgramError, Xdp, XdpMode};
+use mantle_ebpf::object;
 use nix::errno::Errno;
 use thiserror::Error;
 
 use super::cause;
 use super::pins::{LinkPins, PinError};
 
-/// Native, or else generic: as what they are pinned.
-pub(super) const FORMS: [(bool, &str); 2] = [(true, "xdp-native"), (false, GENERIC)];
-/// The second of them.
-pub(super) const GENERIC: &str = "xdp-generic";
+/// Where the program runs: in the driver, or else in front of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Native,
+    Generic,
+}
+
+/// Both, the better first.
+pub(super) const FORMS: [Form; 2] = [Form::Native, Form::Generic];
+/// As what the second is pinned.
+pub(super) const GENERIC: &str = Form::Generic.name();
+
+impl Form {
+    pub(super) const fn is_native(self) -> bool {
+        matches!(self, Self::Native)
+    }
+
+    /// As what it is pinned.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "xdp-native",
+            Self::Generic => "xdp-generic",
+        }
+    }
+
+    /// The program that is made for it.
+    pub(super) fn program(self, programs: &mut Ebpf) -> &mut Xdp {
+        let name = match self {
+            Self::Native => object::XDP,
+            Self::Generic => object::XDP_GENERIC,
+        };
+        let program = programs.program_mut(name).and_then(|program| program.try_into().ok());
+        program.expect("the committed object has both XDP programs")
+    }
+
+    const fn mode(self) -> XdpMode {
+        match self {
+            Self::Native => XdpMode::Driver,
+            Self::Generic => XdpMode::Skb,
+        }
+    }
+}
 
 /// What there is at XDP on a link.
 #[derive(Debug, Error)]
@@ -30,26 +70,26 @@ pub(super) enum XdpFailure {
 /// Attaches the program, in the driver or if need be and allowed generically, and pins its link; a predecessor's is taken
 /// over. Says whether it is native.
 pub(super) fn attach(
-    program: &mut Xdp,
+    programs: &mut Ebpf,
     index: u32,
     generic_too: bool,
     pins: &LinkPins,
 ) -> Result<bool, XdpFailure> {
     // What is there is kept in the form it has: it would be in the way of the other.
-    for (native, name) in FORMS.into_iter().filter(|(_, name)| pins.has(name)) {
-        match adopt(program, name, pins) {
-            Ok(()) => return Ok(native),
+    for form in FORMS.into_iter().filter(|form| pins.has(form.name())) {
+        match adopt(form.program(programs), form.name(), pins) {
+            Ok(()) => return Ok(form.is_native()),
             Err(error) => {
+                let name = form.name();
                 tracing::info!("what an earlier agent attached as {name} cannot be taken over: {error}");
                 pins.unpin(name)?;
             }
         }
     }
     let mut failure = XdpFailure::Taken;
-    let forms = FORMS.into_iter().filter(|(native, _)| *native || generic_too);
-    for (native, name) in forms {
-        match attach_anew(program, index, if native { XdpMode::Driver } else { XdpMode::Skb }, name, pins) {
-            Ok(()) => return Ok(native),
+    for form in FORMS.into_iter().filter(|form| form.is_native() || generic_too) {
+        match attach_anew(form.program(programs), index, form.mode(), form.name(), pins) {
+            Ok(()) => return Ok(form.is_native()),
             Err(XdpFailure::Taken) => return Err(XdpFailure::Taken),
             Err(error) => failure = error,
         }
@@ -59,7 +99,7 @@ pub(super) fn attach(
 
 /// Takes it off.
 pub(super) fn detach(pins: &LinkPins) -> Result<(), PinError> {
-    FORMS.iter().try_for_each(|(_, name)| pins.unpin(name))
+    FORMS.iter().try_for_each(|form| pins.unpin(form.name()))
 }
 
 /// Puts the program into a predecessor's link.

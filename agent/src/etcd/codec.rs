@@ -1,10 +1,12 @@
 //! What our keys hold, as JSON: a stable format that other versions of the agent read.
 //!
 //! - session: `{"machine":"4c4c…","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:01"},
-//!   "ready":["192.168.0.15"],"priority":100,"counter":7}`
+//!   "ready":["192.168.0.15"],"priority":100,"handoffs":true,"counter":7}`, with, while there are any,
+//!   `"offers":[{"to":"cp-2","session":4712,"number":61000000,"mac":"02:00:00:00:00:01","vips":["192.168.0.15"]}]` and
+//!   `"prepared":[{"session":4711,"number":61000000,"mac":"02:00:00:00:00:02","vips":["192.168.0.15"]}]`
 //! - record: `{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}`, or `{"owner":null}` for nobody
 //!
-//! Every field must be there and of its type; fields nobody knows are passed over, so that a newer agent may add some.
+//! Every field must be there and of its type, but for those of handoffs, which older agents know nothing of; fields nobody knows are passed over, so that a newer agent may add some.
 //! All else is [`Value::Garbage`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +16,10 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Holder, Key, Record, Revision, Session, Timing, Value};
+use crate::protocol::{Handoffs, Holder, Key, Offer, Preparation, Record, Revision, Session, Timing, Value};
 
-/// A value longer than this is not read: none of ours comes near it.
-const LONGEST: usize = 64 * 1024;
+/// A value longer than this is not read: none of ours comes near it, not with 4096 VIPs that are ready and offered at once.
+const LONGEST: usize = 512 * 1024;
 
 #[derive(Serialize, Deserialize)]
 struct SessionText {
@@ -27,7 +29,36 @@ struct SessionText {
     links: BTreeMap<String, String>,
     ready: BTreeSet<IpAddr>,
     priority: u32,
+    #[serde(default, skip_serializing_if = "is_false")]
+    handoffs: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    offers: Vec<OfferText>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    prepared: Vec<PreparationText>,
     counter: u64,
+}
+
+/// What is offered alike: all VIPs of an agent that ends, say.
+#[derive(Serialize, Deserialize)]
+struct OfferText {
+    to: String,
+    session: Revision,
+    number: u64,
+    mac: String,
+    vips: BTreeSet<IpAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PreparationText {
+    session: Revision,
+    number: u64,
+    mac: String,
+    vips: BTreeSet<IpAddr>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde calls")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +85,9 @@ pub fn encode(value: &Value) -> Vec<u8> {
             links: session.links.iter().map(|(link, mac)| (link.clone(), mac.to_string())).collect(),
             ready: session.ready.clone(),
             priority: session.priority,
+            handoffs: session.handoffs.able,
+            offers: offers_text(&session.handoffs.offers),
+            prepared: prepared_text(&session.handoffs.prepared),
             counter: session.counter,
         }),
         Value::Record(record) => serde_json::to_vec(&RecordText {
@@ -66,6 +100,54 @@ pub fn encode(value: &Value) -> Vec<u8> {
         Value::Garbage => Ok(b"null".to_vec()),
     };
     encoded.expect("strings, numbers and maps of strings are always JSON")
+}
+
+fn offers_text(offers: &BTreeMap<IpAddr, Offer>) -> Vec<OfferText> {
+    let text = |(offer, vips): (&Offer, _)| OfferText {
+        to: offer.to.to_string(),
+        session: offer.session,
+        number: offer.number,
+        mac: offer.mac.to_string(),
+        vips,
+    };
+    alike(offers).into_iter().map(text).collect()
+}
+
+fn prepared_text(prepared: &BTreeMap<IpAddr, Preparation>) -> Vec<PreparationText> {
+    let text = |(word, vips): (&Preparation, _)| PreparationText {
+        session: word.session,
+        number: word.number,
+        mac: word.mac.to_string(),
+        vips,
+    };
+    alike(prepared).into_iter().map(text).collect()
+}
+
+/// The VIPs of which the same is said, together.
+fn alike<T: Ord>(said: &BTreeMap<IpAddr, T>) -> BTreeMap<&T, BTreeSet<IpAddr>> {
+    let mut alike: BTreeMap<&T, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (ip, what) in said {
+        alike.entry(what).or_default().insert(*ip);
+    }
+    alike
+}
+
+fn handoffs(able: bool, offers: Vec<OfferText>, prepared: Vec<PreparationText>) -> Option<Handoffs> {
+    let mut handoffs = Handoffs { able, ..Handoffs::default() };
+    for text in offers {
+        let offer = Offer {
+            to: text.to.parse().ok()?,
+            session: text.session,
+            number: text.number,
+            mac: parse_mac(&text.mac)?,
+        };
+        handoffs.offers.extend(text.vips.into_iter().map(|ip| (ip, offer.clone())));
+    }
+    for text in prepared {
+        let word = Preparation { session: text.session, number: text.number, mac: parse_mac(&text.mac)? };
+        handoffs.prepared.extend(text.vips.into_iter().map(|ip| (ip, word.clone())));
+    }
+    Some(handoffs)
 }
 
 /// What `bytes` say, found under `key`.
@@ -91,6 +173,7 @@ fn decode_session(bytes: &[u8]) -> Option<Session> {
         links,
         ready: text.ready,
         priority: text.priority,
+        handoffs: handoffs(text.handoffs, text.offers, text.prepared)?,
         counter: text.counter,
     })
 }
@@ -145,6 +228,23 @@ mod tests {
         "vip/192.168.0.15".parse().unwrap()
     }
 
+    fn said() -> impl Strategy<Value = Handoffs> {
+        let mac = || any::<[u8; 6]>().prop_map(Mac);
+        let offer = ("[A-Za-z0-9._-]{1,8}", any::<i64>(), 0..3_u64, mac())
+            .prop_map(|(to, session, number, mac)| Offer { to: to.parse().unwrap(), session, number, mac });
+        let word = (any::<i64>(), 0..3_u64, mac()).prop_map(|(session, number, mac)| Preparation {
+            session,
+            number,
+            mac,
+        });
+        (
+            any::<bool>(),
+            proptest::collection::btree_map(any::<IpAddr>(), offer, 0..4),
+            proptest::collection::btree_map(any::<IpAddr>(), word, 0..4),
+        )
+            .prop_map(|(able, offers, prepared)| Handoffs { able, offers, prepared })
+    }
+
     fn session() -> impl Strategy<Value = Value> {
         (
             ".*",
@@ -154,10 +254,11 @@ mod tests {
             proptest::collection::btree_set(any::<IpAddr>(), 0..8),
             any::<u32>(),
             any::<u64>(),
+            said(),
         )
-            .prop_map(|(machine, bound, renew, links, ready, priority, counter)| {
+            .prop_map(|(machine, bound, renew, links, ready, priority, counter, handoffs)| {
                 let (bound, renew) = (Duration::from_millis(bound), Duration::from_millis(renew));
-                Value::Session(Session { machine, bound, renew, links, ready, priority, counter })
+                Value::Session(Session { machine, bound, renew, links, ready, priority, handoffs, counter })
             })
     }
 
@@ -199,9 +300,10 @@ mod tests {
     #[test]
     fn the_stored_format_stays_what_it_is() {
         let session = r#"{"machine":"m","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:0a"},"ready":["192.168.0.15","fd00::15"],"priority":100,"counter":7}"#;
+        let handing = r#"{"machine":"m","bound_ms":1000,"renew_ms":200,"links":{},"ready":[],"priority":100,"handoffs":true,"offers":[{"to":"b","session":7,"number":1,"mac":"02:00:00:00:00:0a","vips":["10.0.0.1","fd00::15"]},{"to":"b","session":7,"number":2,"mac":"02:00:00:00:00:0a","vips":["10.0.0.2"]}],"prepared":[{"session":8,"number":1,"mac":"02:00:00:00:00:0a","vips":["10.0.0.3"]}],"counter":7}"#;
         let record = r#"{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}"#;
         let nobody = r#"{"owner":null}"#;
-        for (key, text) in [(node(), session), (vip(), record), (vip(), nobody)] {
+        for (key, text) in [(node(), session), (node(), handing), (vip(), record), (vip(), nobody)] {
             let value = decode(&key, text.as_bytes());
             assert_ne!(value, Value::Garbage, "{text}");
             assert_eq!(String::from_utf8(encode(&value)).unwrap(), text);
@@ -223,6 +325,7 @@ mod tests {
             links: BTreeMap::new(),
             ready: BTreeSet::new(),
             priority: 0,
+            handoffs: Handoffs::default(),
             counter: 0,
         }));
         assert_ne!(decode(&node(), &session), Value::Garbage);

@@ -9,6 +9,7 @@
 //! a change during a dump can't be lost or undone by it. (`rtnetlink`'s own connections hand out dumps and events
 //! through separate channels; here its packets and sockets are used below them.)
 
+mod connections;
 mod decode;
 mod error;
 mod inventory;
@@ -26,6 +27,7 @@ mod kernel_tests;
 #[cfg(test)]
 pub(crate) mod namespace;
 
+pub use connections::connections;
 pub use error::{FindError, OpenError, PutError, RemoveError};
 pub use inventory::{Address, Fitness, Inventory, Link, LinkEvent};
 pub use lifetime::Lifetime;

@@ -65,7 +65,16 @@ pub enum AskError {
 
 /// Asks the agent behind `socket` for `path` and gives the body of its answer, within `limit`.
 pub fn get(socket: &Path, path: &str, limit: Duration) -> Result<String, AskError> {
-    let answer = ask(socket, path, limit).map_err(|source| {
+    answer(socket, "GET", path, limit)
+}
+
+/// Asks the agent behind `socket` to do what `path` says and gives the body of its answer, within `limit`.
+pub fn post(socket: &Path, path: &str, limit: Duration) -> Result<String, AskError> {
+    answer(socket, "POST", path, limit)
+}
+
+fn answer(socket: &Path, method: &str, path: &str, limit: Duration) -> Result<String, AskError> {
+    let answer = ask(socket, method, path, limit).map_err(|source| {
         let socket = socket.to_owned();
         match source.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => AskError::NotRunning { socket },
@@ -93,7 +102,7 @@ fn status_code(head: &str) -> Option<u16> {
 }
 
 /// Sends the request and reads to the end: the agent closes after each answer.
-fn ask(socket: &Path, path: &str, limit: Duration) -> io::Result<Vec<u8>> {
+fn ask(socket: &Path, method: &str, path: &str, limit: Duration) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + limit;
     let left = || {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -101,7 +110,10 @@ fn ask(socket: &Path, path: &str, limit: Duration) -> io::Result<Vec<u8>> {
     };
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(left()?)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: mantle\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: mantle\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     let mut piece = [0; 16 * 1024];
     loop {

@@ -15,7 +15,9 @@ pub struct Counters {
     pub claims: Counter,
     /// VIPs taken over from a silent owner.
     pub takeovers: Counter,
-    /// VIPs given up on purpose.
+    /// VIPs handed over to another node.
+    pub handoffs: Counter,
+    /// VIPs given up on purpose, to nobody.
     pub releases: Counter,
     /// VIPs dropped because the right ended.
     pub lapses: Counter,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::etcd::Survey;
-use crate::protocol::Instant;
+use crate::protocol::{Instant, Stance};
 
 use super::{Counters, Snapshot, Status};
 
@@ -71,6 +71,11 @@ impl Feed {
     /// The status as of now.
     pub fn status(&self) -> Status {
         self.snapshot().status(self.now(), self.heartbeat_age())
+    }
+
+    /// Whether the node still serves connections of a VIP that it has handed over.
+    pub fn is_draining(&self) -> bool {
+        self.snapshot().vips.iter().any(|vip| matches!(vip.stance, Stance::Forwarding { .. }))
     }
 
     /// How long ago the core thread last moved.

@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::dataplane::Counter;
 use crate::etcd::{Member, Survey};
 use crate::health::CheckLook;
-use crate::protocol::{Health, Instant};
+use crate::protocol::{Health, Instant, Stance};
 
 use super::counters::Latencies;
 use super::status::{Fence, LinkMode, SessionState};
@@ -98,6 +98,12 @@ impl Page<'_> {
         self.gauges("vip_owner", "Whether this node is the VIP's owner", owner)?;
         let ready = each(&|vip| vip.ready.into());
         self.gauges("vip_ready", "Whether this node is ready for the VIP", ready)?;
+        let forwarding = each(&|vip| matches!(vip.stance, Stance::Forwarding { .. }).into());
+        let help = "Whether the node has handed the VIP over and serves the connections it still has";
+        self.gauges("vip_forwarding", help, forwarding)?;
+        let left = each(&|vip| vip.connections.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)));
+        let help = "How many connections are left of the VIP that was handed over";
+        self.gauges("vip_draining_connections", help, left)?;
         let epoch = each(&|vip| vip.epoch);
         self.gauges("vip_epoch", "The mod revision of the VIP's record as this node knows it", epoch)
     }
@@ -155,6 +161,13 @@ impl Page<'_> {
             (&[("what", "out")], Counter::DroppedOut),
         ];
         self.counted("vip_dropped", help, snapshot, kinds)?;
+        let help = "What came for the VIP in a handoff and was sent to the other node by the kernel program";
+        let kinds: Kinds<'_, 2> =
+            [(&[("way", "on")], Counter::Forwarded), (&[("way", "back")], Counter::SentBack)];
+        self.counted("vip_relayed", help, snapshot, kinds)?;
+        let help =
+            "What was to be sent to the other node in a handoff, dropped at the end of its time to live";
+        self.counted("vip_expired", help, snapshot, [(&[], Counter::Expired)])?;
         let help = "Claims of the VIP by another MAC while this node was owner";
         self.counted("vip_conflicts", help, snapshot, [(&[], Counter::Conflicts)])
     }
@@ -286,8 +299,10 @@ impl Page<'_> {
         let help = "How late the core thread was when something was due";
         self.histogram("core_lateness", help, &counters.lateness)?;
         self.counter("claims", "VIPs claimed whose record named nobody", &counters.claims)?;
+        let help = "VIPs handed over to another node";
+        self.counter("handoffs", help, &counters.handoffs)?;
         self.counter("takeovers", "VIPs taken over from a silent owner", &counters.takeovers)?;
-        self.counter("releases", "VIPs given up on purpose", &counters.releases)?;
+        self.counter("releases", "VIPs given up on purpose, to nobody", &counters.releases)?;
         self.counter("lapses", "VIPs dropped because the right ended", &counters.lapses)?;
         self.counter("announcements", "Frames sent to announce a VIP", &counters.announcements)?;
         let help = "Announcements that had to be sent again";

@@ -5,6 +5,7 @@
 
 pub mod choices;
 pub mod client;
+pub mod command;
 pub mod counters;
 pub mod feed;
 pub mod health;

@@ -64,13 +64,14 @@ pub(super) fn snapshot() -> Snapshot {
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1) },
+                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1), drain: None },
                 owner: Some("cp-1".parse().unwrap()),
                 epoch: 5310,
                 ready: true,
                 waits_for: None,
                 fence: Fence::Kernel,
-                counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1])),
+                counters: Some(Counters([4821, 0, 3, 0, 17, 2, 1, 0, 0, 0])),
+                connections: None,
                 since: ago(182_000),
             },
             Vip {
@@ -83,6 +84,7 @@ pub(super) fn snapshot() -> Snapshot {
                 waits_for: None,
                 fence: Fence::Kernel,
                 counters: Some(Counters::default()),
+                connections: None,
                 since: ago(90_061_000),
             },
             Vip {
@@ -95,6 +97,7 @@ pub(super) fn snapshot() -> Snapshot {
                 waits_for: Some("link enp0s9 does not exist".into()),
                 fence: Fence::Lifetime,
                 counters: None,
+                connections: None,
                 since: ago(4_200),
             },
         ],

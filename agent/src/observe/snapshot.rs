@@ -121,6 +121,8 @@ pub struct Vip {
     pub fence: Fence,
     /// What the kernel program counted of it, if there is one.
     pub counters: Option<Counters>,
+    /// How many connections are left of it, while it is drained.
+    pub connections: Option<usize>,
     /// When its stance or its owner last changed.
     pub since: Instant,
 }
@@ -250,6 +252,7 @@ impl Vip {
             waits_for: self.waits_for.as_deref().map(str::to_owned),
             fence: self.fence,
             kernel: self.counters.map(Into::into),
+            connections: self.connections,
             since_ms: whole_ms(now.since(self.since)),
         }
     }

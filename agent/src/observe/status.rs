@@ -255,6 +255,9 @@ pub struct Vip {
     pub fence: Fence,
     /// What the kernel program counted of it, if there is one.
     pub kernel: Option<Kernel>,
+    /// How many connections are left of it here, while it is drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
     /// How long ago its stance or owner last changed.
     pub since_ms: u64,
 }
@@ -265,15 +268,24 @@ pub struct Vip {
 pub enum Stance {
     /// Silent.
     Off,
+    /// About to follow its owner.
+    Prepared,
     /// Wears it.
     Owner,
+    /// Hands it over.
+    Yielding,
+    /// Has handed it over, and serves the connections it still has.
+    Forwarding,
 }
 
 impl From<protocol::Stance> for Stance {
     fn from(stance: protocol::Stance) -> Self {
         match stance {
             protocol::Stance::Off => Self::Off,
+            protocol::Stance::Prepared { .. } => Self::Prepared,
             protocol::Stance::Owner { .. } => Self::Owner,
+            protocol::Stance::Yielding { .. } => Self::Yielding,
+            protocol::Stance::Forwarding { .. } => Self::Forwarding,
         }
     }
 }

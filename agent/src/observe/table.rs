@@ -173,6 +173,9 @@ fn vip_row(vip: &Vip) -> [Cell; 9] {
         Cell::plain(&vip.link),
         match vip.stance {
             Stance::Owner => Cell::good("owner"),
+            Stance::Prepared => Cell::plain("prepared"),
+            Stance::Yielding => Cell::warning("yielding"),
+            Stance::Forwarding => Cell::warning("forwarding"),
             Stance::Off => Cell::plain("off"),
         },
         owner,

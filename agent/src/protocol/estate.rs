@@ -83,7 +83,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::{Entry, Holder, Session};
+    use crate::protocol::{Entry, Handoffs, Holder, Session};
 
     fn name(name: &str) -> NodeName {
         name.parse().unwrap()
@@ -105,6 +105,7 @@ mod tests {
             links: BTreeMap::new(),
             ready: BTreeSet::new(),
             priority: 100,
+            handoffs: Handoffs::default(),
             counter: 1,
         });
         is(Key::Node(name(of)), created, modified, value)

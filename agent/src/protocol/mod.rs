@@ -18,7 +18,7 @@ pub use estate::Estate;
 pub use health::{Health, WhenNobodyIsReady};
 pub use key::{Epoch, Key, NodeName, Revision};
 pub use node::{Effect, Event, Node};
-pub use session::{Holder, Record, Session, Value};
+pub use session::{Handoffs, Holder, Offer, Preparation, Record, Session, Value};
 pub use stance::Stance;
 pub use time::Instant;
 pub use timing::Timing;

@@ -23,8 +23,45 @@ pub struct Session {
     pub ready: BTreeSet<IpAddr>,
     /// Who goes first: higher before lower, then by name.
     pub priority: u32,
+    /// What it says of handoffs.
+    pub handoffs: Handoffs,
     /// Counts the renewals of the session.
     pub counter: u64,
+}
+
+/// What a node says of handoffs: the whole of what two nodes tell each other of one goes through their sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Handoffs {
+    /// Whether it can take part in one: the kernel program fences all that it is ready for.
+    pub able: bool,
+    /// The VIPs that it wants to hand over, is handing over, or has handed over and still drains.
+    pub offers: BTreeMap<IpAddr, Offer>,
+    /// The VIPs for which it is prepared to follow their owner.
+    pub prepared: BTreeMap<IpAddr, Preparation>,
+}
+
+/// An owner's offer of a VIP to the one node that is to follow it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offer {
+    /// That node.
+    pub to: NodeName,
+    /// E of that node's session.
+    pub session: Revision,
+    /// Tells this offer from every earlier one of the same session.
+    pub number: u64,
+    /// The MAC that the owner answers with.
+    pub mac: Mac,
+}
+
+/// A node's word that it is prepared to follow the owner that offers it a VIP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Preparation {
+    /// E of the owner's session.
+    pub session: Revision,
+    /// The number of the offer.
+    pub number: u64,
+    /// The MAC that this node will answer with.
+    pub mac: Mac,
 }
 
 /// Who holds a VIP: a node by name and session, and how long that session may at worst go on answering.

@@ -18,6 +18,7 @@ mod bounds;
 mod maps;
 mod object;
 mod skb;
+mod socket;
 mod xdp;
 
 /// TC, for what arrives.
@@ -28,7 +29,7 @@ fn mantle_ingress(ctx: TcContext) -> i32 {
         // Not OK, which would end the matter: other programs at the hook have their say too.
         Verdict::Pass => TC_ACT_UNSPEC,
         Verdict::Drop => TC_ACT_SHOT,
-        Verdict::Reply => frame.send_back(),
+        Verdict::Reply | Verdict::Relay => frame.send_back(),
     }
 }
 
@@ -37,18 +38,32 @@ fn mantle_ingress(ctx: TcContext) -> i32 {
 fn mantle_egress(ctx: TcContext) -> i32 {
     match leaving(&mut Skb::from(ctx), &Maps) {
         Verdict::Pass => TC_ACT_UNSPEC,
-        // There are no replies to what leaves.
-        Verdict::Drop | Verdict::Reply => TC_ACT_SHOT,
+        // There are no replies to what leaves, and none of it is another node's.
+        Verdict::Drop | Verdict::Reply | Verdict::Relay => TC_ACT_SHOT,
     }
 }
 
 /// XDP, for what arrives. `frags`: without it drivers refuse an MTU of 9000.
+///
+/// What is to be relayed goes on to TC: there it leaves in whatever form it came, a checksum that is still to be filled in
+/// included, which a veth forgets of what is sent back from XDP.
 #[xdp(frags)]
 fn mantle_xdp(ctx: XdpContext) -> u32 {
-    match arriving(&mut Xdp::from(ctx), &Maps) {
+    act(&mut Xdp::<false>::from(ctx))
+}
+
+/// Generic XDP, for what arrives: a socket buffer all the same, which nothing is forgotten of.
+#[xdp(frags)]
+fn mantle_xdp_generic(ctx: XdpContext) -> u32 {
+    act(&mut Xdp::<true>::from(ctx))
+}
+
+#[inline(always)]
+fn act<const RELAYS: bool>(frame: &mut Xdp<RELAYS>) -> u32 {
+    match arriving(frame, &Maps) {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
-        Verdict::Reply => xdp_action::XDP_TX,
+        Verdict::Reply | Verdict::Relay => xdp_action::XDP_TX,
     }
 }
 

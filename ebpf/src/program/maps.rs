@@ -48,6 +48,22 @@ impl Host for Maps {
     }
 
     #[inline(always)]
+    fn has_announced(&self, vip: &Vip) -> bool {
+        // SAFETY: the entry is there. Volatile, as the program itself stores into it, on any CPU.
+        let announced = unsafe { ptr::read_volatile(&raw const vip.announced) };
+        announced == vip.turn
+    }
+
+    #[inline(always)]
+    fn note_announced(&self, address: &Address, turn: u32) {
+        if let Some(vip) = VIPS.get_ptr_mut(address) {
+            // SAFETY: the place is the map's own; whatever entry it holds by now, the word is there for this. One store,
+            // of which nobody sees half.
+            unsafe { ptr::write_volatile(&raw mut (*vip).announced, turn) }
+        }
+    }
+
+    #[inline(always)]
     fn right(&self) -> Right {
         let Some(right) = RIGHT.get_ptr(0) else {
             return Right::default();

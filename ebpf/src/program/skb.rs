@@ -7,9 +7,10 @@ use aya_ebpf::helpers::{
     bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes,
 };
 use aya_ebpf::programs::TcContext;
-use mantle_ebpf::verdict::Frame;
+use mantle_ebpf::verdict::{Flow, Frame, Socket};
 
 use crate::bounds::within;
+use crate::socket;
 
 /// A frame in a socket buffer.
 ///
@@ -51,6 +52,8 @@ impl Skb {
 }
 
 impl Frame for Skb {
+    const RELAYS: bool = true;
+
     #[inline(always)]
     fn head<const N: usize>(&mut self) -> Option<&[u8; N]> {
         let head = match self.linear() {
@@ -64,12 +67,12 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool {
+    fn copy<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool {
         let Ok(len) = u32::try_from(N) else {
             return false;
         };
         // SAFETY: the kernel gave the context, and the helper writes `len` bytes into `into`, which has as many.
-        unsafe { bpf_skb_load_bytes(self.0.cast(), 0, ptr::from_mut(into).cast(), len) == 0 }
+        unsafe { bpf_skb_load_bytes(self.0.cast(), at, ptr::from_mut(into).cast(), len) == 0 }
     }
 
     #[inline(always)]
@@ -106,4 +109,27 @@ impl Frame for Skb {
         // SAFETY: the helper reads `len` bytes from `bytes`, which has as many, and no borrow of the frame is left.
         unsafe { bpf_skb_store_bytes(self.0, 0, ptr::from_ref(bytes).cast(), len, flags) == 0 }
     }
+    #[inline(always)]
+    fn readdress<const N: usize>(&mut self, start: &[u8; N]) -> bool {
+        const { assert!(N > ETHER as usize, "there is a packet") };
+        let (Ok(len), packet) = (u32::try_from(N), start.split_at(ETHER as usize).1) else {
+            return false;
+        };
+        // The sum that some NICs leave beside a frame covers the packet alone.
+        let flags = u64::from(BPF_F_RECOMPUTE_CSUM);
+        // SAFETY: the helper reads as many bytes as either part has, and no borrow of the frame is left.
+        unsafe {
+            bpf_skb_store_bytes(self.0, 0, start.as_ptr().cast(), ETHER, 0) == 0
+                && bpf_skb_store_bytes(self.0, ETHER, packet.as_ptr().cast(), len - ETHER, flags) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn socket<const N: usize>(&self, flow: &Flow<N>) -> Socket {
+        // SAFETY: the kernel gave the context.
+        unsafe { socket::find(self.0.cast(), flow) }
+    }
 }
+
+/// The length of the Ethernet header.
+const ETHER: u32 = 14;

@@ -5,21 +5,22 @@ use core::ptr;
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use mantle_ebpf::verdict::Frame;
+use mantle_ebpf::verdict::{Flow, Frame, Socket};
 
 use crate::bounds::within;
+use crate::socket;
 
 /// A frame in a driver's buffer; of a frame in several only the first is reached.
-pub(crate) struct Xdp(*mut xdp_md);
+pub(crate) struct Xdp<const RELAYS: bool>(*mut xdp_md);
 
-impl From<XdpContext> for Xdp {
+impl<const RELAYS: bool> From<XdpContext> for Xdp<RELAYS> {
     #[inline(always)]
     fn from(ctx: XdpContext) -> Self {
         Self(ctx.ctx)
     }
 }
 
-impl Xdp {
+impl<const RELAYS: bool> Xdp<RELAYS> {
     #[inline(always)]
     fn linear<const N: usize>(&self) -> Option<*mut [u8; N]> {
         // SAFETY: the kernel gave the context, which outlives the program's run.
@@ -27,7 +28,9 @@ impl Xdp {
     }
 }
 
-impl Frame for Xdp {
+impl<const RELAYS: bool> Frame for Xdp<RELAYS> {
+    const RELAYS: bool = RELAYS;
+
     #[inline(always)]
     fn head<const N: usize>(&mut self) -> Option<&[u8; N]> {
         // SAFETY: `within` has seen all of it to be there, and it stays until a helper moves it, which takes
@@ -36,12 +39,12 @@ impl Frame for Xdp {
     }
 
     #[inline(always)]
-    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool {
+    fn copy<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool {
         let Ok(len) = u32::try_from(N) else {
             return false;
         };
         // SAFETY: the kernel gave the context, and the helper writes `len` bytes into `into`, which has as many.
-        unsafe { bpf_xdp_load_bytes(self.0, 0, ptr::from_mut(into).cast(), len) == 0 }
+        unsafe { bpf_xdp_load_bytes(self.0, at, ptr::from_mut(into).cast(), len) == 0 }
     }
 
     #[inline(always)]
@@ -80,5 +83,15 @@ impl Frame for Xdp {
         // SAFETY: as in `head`.
         unsafe { *head = *bytes };
         true
+    }
+    #[inline(always)]
+    fn readdress<const N: usize>(&mut self, start: &[u8; N]) -> bool {
+        self.overwrite(start)
+    }
+
+    #[inline(always)]
+    fn socket<const N: usize>(&self, flow: &Flow<N>) -> Socket {
+        // SAFETY: the kernel gave the context.
+        unsafe { socket::find(self.0.cast(), flow) }
     }
 }

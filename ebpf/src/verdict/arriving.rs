@@ -1,6 +1,7 @@
 //! What arrives.
 
 use super::ndp;
+use super::relay::{self, Side};
 use super::sight::{self, Message, Payload};
 use super::{Found, Frame, Host, Standing, Verdict, find, find_v6, ndp_mac, payload, sender, standing};
 use crate::layout::{Counter, Kind};
@@ -21,7 +22,10 @@ pub fn arriving(frame: &mut impl Frame, host: &impl Host) -> Verdict {
 fn ipv4(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     let address = frame.head().map(sight::ipv4_destination);
     match address.and_then(|address| find(host, address)) {
-        Some(found) => ip(frame, host, &found),
+        Some(found) => match ip(frame, host, &found) {
+            Fate::Sealed(verdict) => verdict,
+            Fate::Shared(side) => relay::ipv4(frame, host, &found, side),
+        },
         None => Verdict::Pass,
     }
 }
@@ -43,27 +47,52 @@ fn ipv6(frame: &mut impl Frame, host: &impl Host) -> Verdict {
         }
     }
     match find_v6(host, destination) {
-        Some(found) => ip(frame, host, &found),
+        Some(found) => match ip(frame, host, &found) {
+            Fate::Sealed(verdict) => verdict,
+            Fate::Shared(side) => relay::ipv6(frame, host, &found, side),
+        },
         None => Verdict::Pass,
     }
 }
 
+/// What becomes of IP to the VIP.
+enum Fate {
+    Sealed(Verdict),
+    /// Two nodes serve the VIP: it depends on what is in the packet.
+    Shared(Side),
+}
+
 /// IP to the VIP.
 #[inline(always)]
-fn ip(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> Verdict {
+fn ip<F: Frame>(frame: &mut F, host: &impl Host, found: &Found<'_>) -> Fate {
     let Some(head) = frame.head::<{ sight::ETHER }>() else {
-        return Verdict::Pass;
+        return Fate::Sealed(Verdict::Pass);
     };
-    let is_from_peer = sight::source(head) == found.vip.peer;
+    let is_to_many = sight::destination(head).is_group();
+    let has_peer = found.peer().is_some();
+    let is_from_peer = has_peer && sight::source(head) == found.vip.peer;
     if !found.is_reached_by(head) || frame.is_tagged() {
-        return Verdict::Pass;
+        return Fate::Sealed(Verdict::Pass);
     }
-    match standing(host, found.vip) {
-        Standing::Owner | Standing::Yielding | Standing::Forwarding => Verdict::Pass,
-        Standing::Prepared if is_from_peer => Verdict::Pass,
+    let standing = standing(host, found.vip);
+    Fate::Sealed(match standing {
+        Standing::Owner if !has_peer => Verdict::Pass,
+        // No loops, whatever the other node makes of it.
+        Standing::Owner | Standing::Forwarding | Standing::Prepared if is_from_peer => Verdict::Pass,
+        Standing::Owner | Standing::Forwarding
+            if !has_peer || !F::RELAYS || frame.link() != found.vip.link =>
+        {
+            Verdict::Pass
+        }
+        // To whoever has no better idea: the other node gets it too.
+        Standing::Owner if is_to_many => Verdict::Pass,
+        Standing::Forwarding if is_to_many => found.drop(frame, host, Counter::DroppedIp, None),
+        Standing::Owner => return Fate::Shared(Side::Successor),
+        Standing::Forwarding => return Fate::Shared(Side::Predecessor),
+        Standing::Yielding => Verdict::Pass,
         Standing::Prepared => found.drop(frame, host, Counter::DroppedIp, None),
         Standing::Fenced => found.drop(frame, host, Counter::DroppedIp, Some(Kind::FenceIn)),
-    }
+    })
 }
 
 #[inline(always)]
@@ -84,13 +113,13 @@ fn arp(frame: &mut impl Frame, host: &impl Host) -> Verdict {
     }
     let owner = match standing(host, found.vip) {
         Standing::Owner => found.vip.own,
-        Standing::Yielding => found.vip.peer,
+        Standing::Yielding if found.peer().is_some() => found.vip.peer,
         // A reply is never answered, and tells this node where its neighbours are: those of its open
         // connections, and the successor whose VIP it may itself want to reach when the address is off.
-        Standing::Forwarding | Standing::Prepared | Standing::Fenced if is_reply => {
+        Standing::Yielding | Standing::Forwarding | Standing::Prepared | Standing::Fenced if is_reply => {
             return Verdict::Pass;
         }
-        Standing::Forwarding | Standing::Prepared => {
+        Standing::Yielding | Standing::Forwarding | Standing::Prepared => {
             return found.drop(frame, host, Counter::DroppedArp, None);
         }
         Standing::Fenced => return found.drop(frame, host, Counter::DroppedArp, Some(Kind::FenceIn)),
@@ -150,8 +179,8 @@ fn solicitation(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> 
     }
     let owner = match standing(host, found.vip) {
         Standing::Owner => found.vip.own,
-        Standing::Yielding => found.vip.peer,
-        Standing::Prepared | Standing::Forwarding => {
+        Standing::Yielding if found.peer().is_some() => found.vip.peer,
+        Standing::Prepared | Standing::Yielding | Standing::Forwarding => {
             return found.drop(frame, host, Counter::DroppedNs, None);
         }
         Standing::Fenced => return found.drop(frame, host, Counter::DroppedNs, Some(Kind::FenceIn)),
@@ -164,7 +193,8 @@ fn solicitation(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) -> 
         return Verdict::Pass;
     };
     desk.write(&asked, found.vip, owner);
-    if asked.is_probe() {
+    // Who is about to take it claims it, but does not announce it.
+    if asked.is_probe() && standing(host, found.vip) == Standing::Owner {
         let mac = sender(frame);
         claim(frame, host, found, mac);
     }
@@ -198,17 +228,33 @@ fn advertisement(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>) ->
         // Where the address is off, as behind a dead agent, this is how the node itself finds the successor's VIP; where
         // it stands the kernel's stack complains in its log (`ndisc_recv_na`), no more: DAD is off for it.
         Standing::Prepared | Standing::Fenced => Verdict::Pass,
-        // The address stands: there is nothing to learn.
-        Standing::Yielding | Standing::Forwarding => found.drop(frame, host, Counter::DroppedNs, None),
+        // The address stands: there is nothing to learn for the kernel's stack.
+        Standing::Yielding | Standing::Forwarding => {
+            if is_heeded {
+                let mac = ndp_mac(frame);
+                claim(frame, host, found, mac);
+            }
+            found.drop(frame, host, Counter::DroppedNs, None)
+        }
     }
 }
 
-/// Somebody says that the VIP is at `mac`. It is a conflict if this node is the owner and `mac` is another's.
+/// Somebody says that the VIP is at `mac`. It is a conflict if this node is the owner and `mac` is another's; if it is
+/// yielding, and the successor says so itself, then the VIP is there.
 #[inline(always)]
-fn claim(frame: &impl Frame, host: &impl Host, found: &Found<'_>, mac: Mac) {
-    if mac != found.vip.own && frame.link() == found.vip.link && standing(host, found.vip) == Standing::Owner
-    {
-        found.count(host, Counter::Conflicts);
-        found.report(host, Kind::Conflict, frame.link(), mac);
+fn claim(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, mac: Mac) {
+    if mac == found.vip.own || frame.link() != found.vip.link {
+        return;
+    }
+    match standing(host, found.vip) {
+        Standing::Owner => {
+            found.count(host, Counter::Conflicts);
+            found.report(host, Kind::Conflict, frame.link(), mac);
+        }
+        Standing::Yielding if found.peer() == Some(mac) && sender(frame) == mac => {
+            host.note_announced(&found.address, found.vip.turn);
+            found.report(host, Kind::Announced, frame.link(), mac);
+        }
+        _ => {}
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! | state | ARP/NS for the VIP | IP to the VIP | leaving with the VIP as source |
 //! |---|---|---|---|
-//! | owner, right valid | answered with the own MAC | passed | passed |
+//! | owner, right valid | answered with the own MAC | passed; with a peer, TCP of no connection here is sent back to it | passed |
 //! | right over, or entry of another session | dropped | dropped | dropped |
 //! | prepared | dropped | dropped, unless from the peer's MAC | dropped |
 //! | yielding | answered with the peer's MAC | passed | IP passed, claims dropped |
-//! | forwarding | dropped | passed | IP passed, claims dropped |
+//! | forwarding | dropped | TCP of connections here passed, the rest sent on to the peer | IP passed, claims dropped |
 //!
 //! A *claim* says at which MAC the VIP is: ARP with the VIP as sender, an advertisement of it, a solicitation from it.
+//! What is yielding becomes forwarding by itself, when the peer is seen to claim the VIP on its link. A yielding or
+//! forwarding node's claims that are questions go out in the name of another address of the node ([`leaving`]); those that
+//! say the VIP is at the peer are the program's own answers. What is sent on or back, and what never is, [`relay`] says.
 //!
 //! Four rules for what the table leaves open:
 //! - What is not surely ours is passed on untouched: a frame with a VLAN tag (the VIP is on another link there), one for
@@ -35,6 +38,7 @@ use crate::wire::Mac;
 mod arriving;
 mod leaving;
 mod ndp;
+mod relay;
 mod sight;
 
 pub use arriving::arriving;
@@ -49,15 +53,20 @@ pub enum Verdict {
     Drop,
     /// Has become an answer: out by the link it came from.
     Reply,
+    /// Is addressed to the other node of a handoff now: out by the link it came from.
+    Relay,
 }
 
 /// A frame, as a program may touch it.
 pub trait Frame {
+    /// Whether it can be relayed from here. If not, it is passed on undecided to a hook where it can be.
+    const RELAYS: bool;
+
     /// Its first `N` bytes where they are, if it has as many.
     fn head<const N: usize>(&mut self) -> Option<&[u8; N]>;
 
-    /// Copies its first `N` bytes; says whether it has as many.
-    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool;
+    /// Copies its `N` bytes from `at` on; says whether it has as many.
+    fn copy<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool;
 
     /// How long it is.
     fn size(&self) -> u32;
@@ -73,6 +82,30 @@ pub trait Frame {
 
     /// Writes over its first `N` bytes; says whether that could be done.
     fn overwrite<const N: usize>(&mut self, bytes: &[u8; N]) -> bool;
+
+    /// Writes over its first `N` bytes another Ethernet header, and the start of its packet a hop later; says whether that
+    /// could be done.
+    fn readdress<const N: usize>(&mut self, start: &[u8; N]) -> bool;
+
+    /// What the kernel has of the TCP connection that it belongs to, in the network namespace it arrived in.
+    fn socket<const N: usize>(&self, flow: &Flow<N>) -> Socket;
+}
+
+/// A TCP connection, as the kernel is asked for it (`struct bpf_sock_tuple`): both addresses, both ports, those of the far
+/// end first; 12 bytes or 36.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C, align(8))]
+pub struct Flow<const N: usize>(pub [u8; N]);
+
+/// What there is of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// Nothing, or only somebody who waits for connections.
+    Unknown,
+    /// One that is opening, open or closing.
+    Open,
+    /// One that is over, remembered for a while (`TIME_WAIT`).
+    Over,
 }
 
 /// What the programs know and tell, beside the frame: the maps and the clock.
@@ -82,6 +115,12 @@ pub trait Host {
 
     /// The VIP of that address.
     fn vip(&self, address: &Address) -> Option<&Vip>;
+
+    /// Whether the successor was seen to announce the VIP in the entry's turn ([`Vip::announced`]).
+    fn has_announced(&self, vip: &Vip) -> bool;
+
+    /// Notes that it was.
+    fn note_announced(&self, address: &Address, turn: u32);
 
     /// The right of the node's session.
     fn right(&self) -> Right;
@@ -117,6 +156,7 @@ fn standing(host: &impl Host, vip: &Vip) -> Standing {
     match State::of(vip.state) {
         Some(State::Owner) => Standing::Owner,
         Some(State::Prepared) => Standing::Prepared,
+        Some(State::Yielding) if host.has_announced(vip) => Standing::Forwarding,
         Some(State::Yielding) => Standing::Yielding,
         Some(State::Forwarding) => Standing::Forwarding,
         None => Standing::Fenced,
@@ -135,6 +175,12 @@ impl Found<'_> {
     fn is_reached_by<const N: usize>(&self, head: &[u8; N]) -> bool {
         let destination = sight::destination(head);
         destination == self.vip.own || destination.is_group()
+    }
+
+    /// The other node's MAC, if there is another node in this.
+    #[inline(always)]
+    fn peer(&self) -> Option<Mac> {
+        Some(self.vip.peer).filter(|peer| *peer != Mac::ZERO)
     }
 
     #[inline(always)]

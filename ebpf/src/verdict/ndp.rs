@@ -48,8 +48,8 @@ impl Desk {
     #[inline(always)]
     pub(super) fn read(&mut self, frame: &impl Frame) -> Option<Asked> {
         let payload = match frame.size() as usize {
-            BARE => frame.copy::<BARE>(self.frame.first_chunk_mut()?).then_some(24),
-            ONE_OPTION => frame.copy::<ONE_OPTION>(self.frame.first_chunk_mut()?).then_some(32),
+            BARE => frame.copy::<BARE>(0, self.frame.first_chunk_mut()?).then_some(24),
+            ONE_OPTION => frame.copy::<ONE_OPTION>(0, self.frame.first_chunk_mut()?).then_some(32),
             _ => None,
         }?;
         let header = self.word::<14>();

@@ -142,6 +142,47 @@ pub(crate) fn udp_from(source: IpAddr) -> Vec<u8> {
     udp((OWN, source), (ASKER, destination))
 }
 
+/// TCP's flags.
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const ACK: u8 = 0x10;
+
+/// A segment, between these ports.
+pub(crate) fn tcp(
+    (source, source_port): (IpAddr, u16),
+    (destination, destination_port): (IpAddr, u16),
+    flags: u8,
+) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(ASKER.0, OWN.0);
+    let (mut frame, payload) = (Vec::new(), b"hello, mantle");
+    let ip = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            ethernet.ipv4(source.octets(), destination.octets(), 64)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ethernet.ipv6(source.octets(), destination.octets(), 64)
+        }
+        _ => panic!("{source} cannot speak to {destination}"),
+    };
+    ip.tcp(source_port, destination_port, 1, 1000).write(&mut frame, payload).unwrap();
+    let flags_at = frame.len() - payload.len() - 20 + 13;
+    with(frame, flags_at, &[flags])
+}
+
+/// A segment to that address, at this node.
+pub(crate) fn tcp_to(destination: IpAddr, flags: u8) -> Vec<u8> {
+    let source = if destination.is_ipv4() { HOST4.into() } else { HOST6.into() };
+    tcp((source, 1000), (destination, 80), flags)
+}
+
+/// The IPv6 frame with extension headers: each by its number, and what comes after its own next header.
+pub(crate) fn extended(mut frame: Vec<u8>, extensions: &[(u8, &[u8; 7])]) -> Vec<u8> {
+    for (kind, rest) in extensions.iter().rev() {
+        let next = std::mem::replace(&mut frame[20], *kind);
+        frame.splice(54..54, [&[next], rest.as_slice()].concat());
+    }
+    frame
+}
+
 /// The frame with the bytes at an offset replaced.
 pub(crate) fn with(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
     frame[offset..offset + bytes.len()].copy_from_slice(bytes);

@@ -20,18 +20,28 @@ pub(crate) const PEER: Mac = Mac([2, 0, 0, 0, 0, 0x0c]);
 /// Somebody else.
 pub(crate) const ASKER: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
 
-/// One of the three programs.
+/// One of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
     Ingress,
     Egress,
     Xdp,
+    Generic,
 }
 
 impl Hook {
     /// Those that see what arrives.
-    pub(crate) const ARRIVING: [Self; 2] = [Self::Ingress, Self::Xdp];
-    pub(crate) const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Xdp];
+    pub(crate) const ARRIVING: [Self; 3] = [Self::Ingress, Self::Xdp, Self::Generic];
+    pub(crate) const ALL: [Self; 4] = [Self::Ingress, Self::Egress, Self::Xdp, Self::Generic];
+
+    /// Whether what arrives is sent on to another node from there.
+    pub(crate) fn relays(self) -> bool {
+        matches!(self, Self::Ingress | Self::Generic)
+    }
+
+    fn is_xdp(self) -> bool {
+        matches!(self, Self::Xdp | Self::Generic)
+    }
 
     /// Whether `BPF_PROG_TEST_RUN` takes the frame: it makes no socket buffer of one that ends within its IP header.
     pub(crate) fn takes(self, frame: &[u8]) -> bool {
@@ -40,7 +50,7 @@ impl Hook {
             Some([0x86, 0xdd]) => 54,
             _ => 15,
         };
-        self == Self::Xdp || frame.len() >= least
+        self.is_xdp() || frame.len() >= least
     }
 
     fn program(self) -> &'static str {
@@ -48,15 +58,23 @@ impl Hook {
             Self::Ingress => object::INGRESS,
             Self::Egress => object::EGRESS,
             Self::Xdp => object::XDP,
+            Self::Generic => object::XDP_GENERIC,
         }
     }
 
-    /// What the action means.
-    fn verdict(self, action: u32) -> Verdict {
-        match (self, action.cast_signed()) {
-            (Self::Xdp, 2) | (_, -1) => Verdict::Pass,
-            (Self::Xdp, 1) | (Self::Ingress | Self::Egress, 2) => Verdict::Drop,
-            (Self::Xdp, 3) | (Self::Ingress, 7) => Verdict::Reply,
+    /// What the action means. A frame that is sent on has the same packet as before, one that answers another.
+    fn verdict(self, action: u32, frame: &[u8], sent: &[u8]) -> Verdict {
+        let is_same = || frame.get(26..) == sent.get(26..);
+        match (self.is_xdp(), action.cast_signed()) {
+            (true, 2) | (false, -1) => Verdict::Pass,
+            (true, 1) | (false, 2) => Verdict::Drop,
+            (true, 3) | (false, 7) if self != Self::Egress => {
+                if is_same() {
+                    Verdict::Relay
+                } else {
+                    Verdict::Reply
+                }
+            }
             (_, other) => panic!("{self:?} gave the action {other}"),
         }
     }
@@ -113,11 +131,11 @@ impl Lab {
         let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
         let result = match hook {
             Hook::Ingress | Hook::Egress => <&SchedClassifier>::try_from(program).unwrap().test_run(options),
-            Hook::Xdp => <&Xdp>::try_from(program).unwrap().test_run(options),
+            Hook::Xdp | Hook::Generic => <&Xdp>::try_from(program).unwrap().test_run(options),
         }
         .unwrap();
         out.truncate(result.data_size_out.try_into().unwrap());
-        (hook.verdict(result.return_value), out)
+        (hook.verdict(result.return_value, frame, &out), out)
     }
 
     /// The counters of a slot, over all CPUs.
@@ -163,7 +181,7 @@ fn load() -> Ebpf {
     ebpf
 }
 
-/// A VIP of this node's session on the frames' link.
+/// A VIP of this node's session on the frames' link; there is another node in it unless this one is owner.
 pub(crate) fn vip(state: State, slot: u32) -> Vip {
     Vip {
         mark: MARK,
@@ -172,8 +190,11 @@ pub(crate) fn vip(state: State, slot: u32) -> Vip {
         state: state as u8,
         router: 0,
         own: OWN,
-        peer: PEER,
+        peer: if state == State::Owner { Mac::ZERO } else { PEER },
         reserved: [0; 2],
+        turn: slot + 1,
+        announced: 0,
+        asks_as: Address::NONE,
     }
 }
 

@@ -1,8 +1,10 @@
 //! What leaves.
 
+use std::net::Ipv6Addr;
+
 use etherparse::ArpOperation;
 use etherparse::Icmpv6Type::{EchoReply, NeighborSolicitation};
-use mantle_ebpf::layout::{Counter, Kind, Right, State, Vip};
+use mantle_ebpf::layout::{Address, Counter, Kind, Right, State, Vip};
 use mantle_ebpf::verdict::Verdict;
 use mantle_ebpf::wire::Mac;
 
@@ -52,9 +54,12 @@ fn claims_leave_as_the_table_says() {
     for state in STATES {
         for right in [LASTING, OVER, Right { mark: MARK + 1, until: u64::MAX }] {
             stand(&mut lab, vip(state, 0), right);
-            for (mac, allowed) in [(OWN, State::Owner), (PEER, State::Yielding)] {
+            // That the VIP is at the peer the program itself answers, while yielding; it may be forwarding as that leaves.
+            for (mac, allowed) in
+                [(OWN, [State::Owner; 3]), (PEER, [State::Owner, State::Yielding, State::Forwarding])]
+            {
                 for frame in claims(mac) {
-                    let is_passed = right == LASTING && (state == allowed || state == State::Owner);
+                    let is_passed = right == LASTING && allowed.contains(&state);
                     assert_passed(
                         &mut lab,
                         &format!("{state:?}, {right:?}, {mac}: {frame:x?}"),
@@ -80,6 +85,58 @@ fn a_claim_is_about_the_mac_it_names_and_not_about_the_frame_s() {
         for source in [OWN, PEER] {
             let frame = with(frame.clone(), 6, &source.0);
             assert_passed(&mut lab, &format!("{named} by {source}"), &frame, named == PEER);
+        }
+    }
+}
+
+#[test]
+fn a_node_that_hands_the_vip_over_asks_in_another_name() {
+    let Some(mut lab) = Lab::new() else { return };
+    let [v4, v6]: [Address; 2] = [OTHER4[0].into(), "fe80::b".parse::<Ipv6Addr>().unwrap().into()];
+    let request = |ip| arp(Mac::BROADCAST, ArpOperation::REQUEST, (OWN, ip), (Mac::ZERO, HOST4));
+    let solicit = |ip, options: &[u8]| ndp(NeighborSolicitation, (OWN, ip), (ASKER, HOST6), HOST6, options);
+    let link_local: Ipv6Addr = "fe80::b".parse().unwrap();
+    let pairs = [
+        (request(VIP4), request(OTHER4[0])),
+        (solicit(VIP6, &source_option(OWN)), solicit(link_local, &source_option(OWN))),
+        (solicit(VIP6, &[]), solicit(link_local, &[])),
+    ];
+    let others = [
+        // They would tell, not ask; or ask in a name that is not the node's to use.
+        gratuitous(ArpOperation::REQUEST, OWN, VIP4),
+        gratuitous(ArpOperation::REPLY, OWN, VIP4),
+        advertisement(OWN, VIP6),
+        arp(Mac::BROADCAST, ArpOperation::REQUEST, (ASKER, VIP4), (Mac::ZERO, HOST4)),
+    ];
+    for state in STATES {
+        for (right, link) in [(LASTING, LINK), (OVER, LINK), (LASTING, LINK + 1)] {
+            let vip = |asks_as| Vip { asks_as, link, ..vip(state, 0) };
+            lab.set_vips(&[(VIP4.into(), vip(v4)), (VIP6.into(), vip(v6))]);
+            lab.set_right(right);
+            let hands_over = matches!(state, State::Yielding | State::Forwarding);
+            let is_renamed = hands_over && right == LASTING && link == LINK;
+            for (frame, renamed) in &pairs {
+                let what = format!("{state:?}, {right:?}, {link}: {frame:x?}");
+                if is_renamed {
+                    assert_eq!(lab.run(Hook::Egress, frame), (Verdict::Pass, renamed.clone()), "{what}");
+                    let is_sealed = renamed.len() == 42 || sealed(renamed.clone()) == *renamed;
+                    assert!(is_sealed, "{what}");
+                } else {
+                    assert_passed(&mut lab, &what, frame, state == State::Owner && right == LASTING);
+                }
+            }
+            if hands_over {
+                for frame in &others {
+                    assert_passed(&mut lab, "another's", frame, false);
+                }
+                // An address of the other family is none; and without one nobody is asked.
+                for [v4, v6] in [[v6, v4], [Address::NONE; 2]] {
+                    lab.set_vips(&[(VIP4.into(), vip(v4)), (VIP6.into(), vip(v6))]);
+                    for (frame, _) in &pairs {
+                        assert_passed(&mut lab, "in nobody's name", frame, false);
+                    }
+                }
+            }
         }
     }
 }

@@ -55,7 +55,11 @@ impl Frames {
                 gratuitous(ArpOperation::REQUEST, PEER, ip),
                 gratuitous(ArpOperation::REPLY, ASKER, ip),
                 gratuitous(ArpOperation::REPLY, OWN, ip),
+                arp(Mac::BROADCAST, ArpOperation::REQUEST, (OWN, ip), (Mac::ZERO, HOST4)),
                 udp_to(ip.into()),
+                tcp_to(ip.into(), SYN),
+                tcp_to(ip.into(), ACK),
+                with_inserted(with(tcp_to(ip.into(), ACK), 14, &[0x46]), 34, &[1, 1, 1, 1]),
                 udp_from(ip.into()),
             ]);
         }
@@ -73,6 +77,13 @@ impl Frames {
                 advertisement(PEER, ip),
                 advertisement(OWN, ip),
                 udp_to(ip.into()),
+                tcp_to(ip.into(), SYN),
+                tcp_to(ip.into(), ACK),
+                extended(
+                    tcp_to(ip.into(), ACK),
+                    &[(60, &[0, 1, 4, 0, 0, 0, 0]), (44, &[0, 0, 1, 0, 0, 0, 7])],
+                ),
+                extended(tcp_to(ip.into(), ACK), &[(0, &[0, 1, 4, 0, 0, 0, 0])]),
                 udp_from(ip.into()),
             ]);
         }
@@ -95,7 +106,7 @@ impl Frames {
 
     fn mutate(&self, frame: &mut Vec<u8>, random: &mut Random) {
         let at = random.below(frame.len());
-        match random.below(12) {
+        match random.below(14) {
             0..3 => frame[at] = random.byte(),
             3 => frame[at] ^= 1 << random.below(8),
             4 => frame[at] = *random.one(&[0, 1, 2, 24, 32, 58, 135, 136, 254, 255]),
@@ -107,7 +118,14 @@ impl Frames {
             8 => put(frame, 22, &[0; 16]),
             9 => put(frame, 12, random.one(&[[8, 0], [8, 6], [0x86, 0xdd], [0x81, 0]]).as_slice()),
             // Not below what `BPF_PROG_TEST_RUN` takes.
-            10 => frame.truncate(at.max(15)),
+            // Time to live, and a fragment's offset.
+            10 => put(frame, *random.one(&[21, 22]), &[*random.one(&[0, 1, 2, 64])]),
+            11 => put(
+                frame,
+                *random.one(&[20, 56]),
+                random.one(&[[0x20, 0], [0, 100], [0, 1], [0, 8]]).as_slice(),
+            ),
+            12 => frame.truncate(at.max(15)),
             _ => frame.extend((0..random.below(40)).map(|_| 0)),
         }
     }

@@ -1,10 +1,10 @@
 //! The programs' logic as the host's compiler builds it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mantle_ebpf::layout::{Address, Counter, Counters, Event, Filter, Kind, Right, Vip};
-use mantle_ebpf::verdict::{Frame, Host, Verdict, arriving, leaving};
+use mantle_ebpf::verdict::{Flow, Frame, Host, Socket, Verdict, arriving, leaving};
 
 use crate::lab::{Hook, LINK};
 
@@ -15,6 +15,10 @@ pub(crate) struct Twin {
     pub(crate) right: Right,
     counters: RefCell<HashMap<u32, Counters>>,
     events: RefCell<Vec<Event>>,
+    /// The turns in which a successor announced a VIP.
+    announced: RefCell<HashSet<u32>>,
+    /// What there is of TCP connections; of others nothing.
+    pub(crate) sockets: HashMap<Vec<u8>, Socket>,
 }
 
 impl Twin {
@@ -25,6 +29,8 @@ impl Twin {
             right,
             counters: RefCell::default(),
             events: RefCell::default(),
+            announced: RefCell::default(),
+            sockets: HashMap::new(),
         }
     }
 
@@ -33,12 +39,22 @@ impl Twin {
         self.run_on(hook, Buffer { bytes: bytes.to_vec(), link: LINK, is_tagged: false })
     }
 
-    pub(crate) fn run_on(&self, hook: Hook, mut frame: Buffer) -> (Verdict, Vec<u8>) {
+    pub(crate) fn run_on(&self, hook: Hook, frame: Buffer) -> (Verdict, Vec<u8>) {
+        if hook.relays() { self.judge::<true>(hook, frame) } else { self.judge::<false>(hook, frame) }
+    }
+
+    fn judge<const RELAYS: bool>(&self, hook: Hook, buffer: Buffer) -> (Verdict, Vec<u8>) {
+        let mut frame = Seen::<RELAYS> { buffer, sockets: &self.sockets };
         let verdict = match hook {
-            Hook::Ingress | Hook::Xdp => arriving(&mut frame, self),
+            Hook::Ingress | Hook::Xdp | Hook::Generic => arriving(&mut frame, self),
             Hook::Egress => leaving(&mut frame, self),
         };
-        (verdict, frame.bytes)
+        (verdict, frame.buffer.bytes)
+    }
+
+    /// Forgets that successors announced themselves; says whether any had.
+    pub(crate) fn forget_announced(&self) -> bool {
+        !self.announced.take().is_empty()
     }
 
     pub(crate) fn counters(&self, slot: u32) -> Counters {
@@ -60,6 +76,14 @@ impl Host for Twin {
 
     fn vip(&self, address: &Address) -> Option<&Vip> {
         self.vips.get(address)
+    }
+
+    fn has_announced(&self, vip: &Vip) -> bool {
+        self.announced.borrow().contains(&vip.turn)
+    }
+
+    fn note_announced(&self, _: &Address, turn: u32) {
+        self.announced.borrow_mut().insert(turn);
     }
 
     fn right(&self) -> Right {
@@ -86,40 +110,57 @@ pub(crate) struct Buffer {
     pub(crate) is_tagged: bool,
 }
 
-impl Frame for Buffer {
+/// A frame at a hook.
+struct Seen<'a, const RELAYS: bool> {
+    buffer: Buffer,
+    sockets: &'a HashMap<Vec<u8>, Socket>,
+}
+
+impl<const RELAYS: bool> Frame for Seen<'_, RELAYS> {
+    const RELAYS: bool = RELAYS;
+
     fn head<const N: usize>(&mut self) -> Option<&[u8; N]> {
-        self.bytes.first_chunk()
+        self.buffer.bytes.first_chunk()
     }
 
-    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool {
-        self.bytes.first_chunk().is_some_and(|bytes| {
+    fn copy<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool {
+        let bytes = self.buffer.bytes.get(at.try_into().unwrap()..);
+        bytes.and_then(|bytes| bytes.first_chunk()).is_some_and(|bytes| {
             *into = *bytes;
             true
         })
     }
 
     fn size(&self) -> u32 {
-        self.bytes.len().try_into().unwrap()
+        self.buffer.bytes.len().try_into().unwrap()
     }
 
     fn link(&self) -> u32 {
-        self.link
+        self.buffer.link
     }
 
     fn is_tagged(&self) -> bool {
-        self.is_tagged
+        self.buffer.is_tagged
     }
 
     fn resize(&mut self, size: u32) -> bool {
-        self.bytes.resize(size.try_into().unwrap(), 0);
+        self.buffer.bytes.resize(size.try_into().unwrap(), 0);
         true
     }
 
     fn overwrite<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
-        let Some(head) = self.bytes.first_chunk_mut() else {
+        let Some(head) = self.buffer.bytes.first_chunk_mut() else {
             return false;
         };
         *head = *bytes;
         true
+    }
+
+    fn readdress<const N: usize>(&mut self, start: &[u8; N]) -> bool {
+        self.overwrite(start)
+    }
+
+    fn socket<const N: usize>(&self, flow: &Flow<N>) -> Socket {
+        self.sockets.get(flow.0.as_slice()).copied().unwrap_or(Socket::Unknown)
     }
 }

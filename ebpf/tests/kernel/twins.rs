@@ -7,7 +7,7 @@ use mantle_ebpf::verdict::Verdict;
 use mantle_ebpf::wire::{Arp, Mac, Operation, Solicitation};
 
 use crate::frames::{HOST4, HOST6, OTHER4, OTHER6};
-use crate::lab::{ASKER, Hook, LASTING, LINK, Lab, MARK, OVER, OWN, vip};
+use crate::lab::{ASKER, Hook, LASTING, LINK, Lab, MARK, OVER, OWN, PEER, vip};
 use crate::random::{Frames, Random};
 use crate::twin::Twin;
 
@@ -18,6 +18,7 @@ const FRAMES: u64 = 1_000_000;
 fn vips() -> Vec<(Address, Vip)> {
     let kinds = [
         vip(State::Owner, 0),
+        Vip { peer: PEER, ..vip(State::Owner, 0) },
         vip(State::Prepared, 0),
         vip(State::Yielding, 0),
         vip(State::Forwarding, 0),
@@ -32,16 +33,20 @@ fn vips() -> Vec<(Address, Vip)> {
             Address::v4([10, 1, 2, last]),
             Address::from(Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, last.into()])),
         ] {
-            vips.push((address, Vip { slot: u32::try_from(vips.len()).unwrap(), ..kind }));
+            let slot = u32::try_from(vips.len()).unwrap();
+            let asks_as = if address.is_v4() { HOST4.into() } else { HOST6.into() };
+            // Every other one has no other address of the family.
+            let asks_as = if slot % 4 < 2 { asks_as } else { Address::NONE };
+            vips.push((address, Vip { slot, turn: slot + 1, asks_as, ..kind }));
         }
     }
     vips
 }
 
 fn frames() -> Frames {
-    let mut v4: Vec<_> = (1..=8).map(|last| [10, 1, 2, last]).collect();
+    let mut v4: Vec<_> = (1..=9).map(|last| [10, 1, 2, last]).collect();
     let mut v6: Vec<_> =
-        (1..=8).map(|last| Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]).octets()).collect();
+        (1..=9).map(|last| Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]).octets()).collect();
     v4.extend(OTHER4.iter().chain([&HOST4]).map(Ipv4Addr::octets));
     v6.extend(OTHER6.iter().chain([&HOST6]).map(Ipv6Addr::octets));
     Frames::about(&v4, &v6)
@@ -73,7 +78,7 @@ fn a_million_frames_are_judged_by_the_kernel_as_by_the_host() {
         let before: Vec<_> = vips.iter().map(|(_, vip)| lab.counters(vip.slot)).collect();
         let mut twin = Twin::new(&vips, LASTING);
         let mut random = Random::new(u64::from(vips[0].1.link) + hook as u64);
-        let [mut passed, mut dropped, mut answered] = [0_u64; 3];
+        let [mut passed, mut dropped, mut answered, mut relayed, mut announced] = [0_u64; 5];
         for round in 0..FRAMES {
             // Mostly with a right that lasts: there is most to go wrong.
             if round % (FRAMES / 20) == 0 {
@@ -83,6 +88,11 @@ fn a_million_frames_are_judged_by_the_kernel_as_by_the_host() {
                     _ => LASTING,
                 };
                 lab.set_right(twin.right);
+            }
+            // What was yielding is forwarding soon.
+            if round % 50 == 0 && twin.forget_announced() {
+                announced += 1;
+                lab.set_vips(&vips);
             }
             let frame = frames.next(&mut random);
             let told = twin.run(hook, &frame);
@@ -96,13 +106,22 @@ fn a_million_frames_are_judged_by_the_kernel_as_by_the_host() {
                     assert!(is_question(&frame), "{hook:?}, round {round}: answered {frame:x?}");
                     answered += 1;
                 }
+                Verdict::Relay => {
+                    assert_eq!(Mac(*given.1.first_chunk().unwrap()), PEER, "{hook:?}: {frame:x?}");
+                    assert_ne!(frame.get(6..12), Some(PEER.0.as_slice()), "{hook:?}: {frame:x?}");
+                    relayed += 1;
+                }
             }
             twin.events();
         }
-        println!("{hook:?}: {passed} passed, {dropped} dropped, {answered} answered");
+        println!(
+            "{hook:?}: {passed} passed, {dropped} dropped, {answered} answered, {relayed} relayed; \
+             {announced} times a successor announced itself"
+        );
         // The frames are worth the time they take.
         assert!(passed > FRAMES / 10 && dropped > FRAMES / 10);
-        assert!(answered > FRAMES / 50 || hook == Hook::Egress);
+        assert!(hook == Hook::Egress || (answered > FRAMES / 50 && announced > FRAMES / 1000));
+        assert!(!hook.relays() || relayed > FRAMES / 100);
         for ((_, vip), before) in vips.iter().zip(before) {
             let after = lab.counters(vip.slot);
             for counter in Counter::ALL {

@@ -3,10 +3,11 @@
 //! The first byte of an input is the VIPs' state, the second the way and the right, the third what the link says of the frame; the
 //! rest is the frame.
 
+use std::cell::Cell;
 use std::net::Ipv6Addr;
 
 use mantle_ebpf::layout::{Address, Counter, Event, Filter, Kind, Right, Vip};
-use mantle_ebpf::verdict::{Frame, Host, Verdict, arriving, leaving};
+use mantle_ebpf::verdict::{Flow, Frame, Host, Socket, Verdict, arriving, leaving};
 use mantle_ebpf::wire::{Arp, Mac, Operation, Solicitation};
 
 pub(super) const WORDS: &[&[u8]] = &[
@@ -43,11 +44,30 @@ pub(super) fn run(input: &[u8]) {
     let asked = solicitation(frame);
 
     let host = Machine::new(*state, *way);
-    let mut buffer = Buffer { bytes: frame.to_vec(), beside: *beside };
+    let mut buffer = Buffer { bytes: frame.to_vec(), beside: *beside, socket: host.socket };
     let is_leaving = way & 1 == 1;
     let verdict = if is_leaving { leaving(&mut buffer, &host) } else { arriving(&mut buffer, &host) };
     match verdict {
+        // A node that has handed the VIP over asks in another name.
+        Verdict::Pass if is_leaving && buffer.bytes != frame => {
+            assert!(
+                matches!(state & 7, 3 | 4) && state & 32 != 0,
+                "asked in another name as no one: {frame:x?}"
+            );
+            assert_eq!(buffer.bytes.len(), frame.len(), "another question: {frame:x?}");
+        }
         Verdict::Pass | Verdict::Drop => assert_eq!(buffer.bytes, frame, "{verdict:?} changes nothing"),
+        Verdict::Relay => {
+            assert!(!is_leaving && matches!(state & 7, 1 | 3 | 4), "another's: {frame:x?}");
+            assert!(host.right().until > NOW && host.right().mark == MARK, "I2: {frame:x?}");
+            assert_eq!(
+                buffer.bytes.get(..12),
+                Some([PEER.0, OWN.0].as_flattened()),
+                "to the peer, as oneself"
+            );
+            assert_ne!(frame.get(6..12), Some(PEER.0.as_slice()), "a loop");
+            assert!(frame[0] & 1 == 0, "what is for many is sent on");
+        }
         Verdict::Reply => {
             assert!(!is_leaving, "what leaves is never answered: {frame:x?}");
             let is_asked = asked.is_some()
@@ -74,6 +94,8 @@ struct Machine {
     vips: [(Address, Vip); 2],
     filter: Filter,
     right: Right,
+    announced: Cell<bool>,
+    socket: Socket,
 }
 
 impl Machine {
@@ -87,14 +109,21 @@ impl Machine {
             own: OWN,
             peer: if state & 16 == 0 { PEER } else { Mac::ZERO },
             reserved: [0; 2],
+            turn: 1,
+            announced: 0,
+            asks_as: Address::NONE,
         };
-        let vips = [
-            (Address::v4([10, 0, 0, 1]), vip),
-            (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into(), Vip { slot: 1, ..vip }),
-        ];
+        let asks_as = |address| if state & 32 == 0 { Address::NONE } else { address };
+        let v4 = Vip { asks_as: asks_as(Address::v4([10, 0, 0, 9])), ..vip };
+        let v6 = Vip { slot: 1, asks_as: asks_as(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9).into()), ..vip };
+        let vips =
+            [(Address::v4([10, 0, 0, 1]), v4), (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into(), v6)];
         let until = if way & 2 == 0 { NOW + 1 } else { NOW };
         let mark = if way & 4 == 0 { MARK } else { MARK - 1 };
-        Self { vips, filter: vips.iter().map(|(address, _)| address).collect(), right: Right { mark, until } }
+        let socket =
+            [Socket::Unknown, Socket::Open, Socket::Over, Socket::Unknown][usize::from(way >> 3 & 3)];
+        let filter = vips.iter().map(|(address, _)| address).collect();
+        Self { vips, filter, right: Right { mark, until }, announced: Cell::new(false), socket }
     }
 }
 
@@ -105,6 +134,14 @@ impl Host for Machine {
 
     fn vip(&self, address: &Address) -> Option<&Vip> {
         self.vips.iter().find(|(known, _)| known == address).map(|(_, vip)| vip)
+    }
+
+    fn has_announced(&self, _: &Vip) -> bool {
+        self.announced.get()
+    }
+
+    fn note_announced(&self, _: &Address, _: u32) {
+        assert!(!self.announced.replace(true), "once");
     }
 
     fn right(&self) -> Right {
@@ -128,15 +165,19 @@ impl Host for Machine {
 struct Buffer {
     bytes: Vec<u8>,
     beside: u8,
+    socket: Socket,
 }
 
 impl Frame for Buffer {
+    const RELAYS: bool = true;
+
     fn head<const N: usize>(&mut self) -> Option<&[u8; N]> {
         self.bytes.first_chunk()
     }
 
-    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool {
-        let head = self.bytes.first_chunk();
+    fn copy<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool {
+        let from = usize::try_from(at).ok().and_then(|at| self.bytes.get(at..));
+        let head = from.and_then(<[u8]>::first_chunk);
         if let Some(head) = head {
             *into = *head;
         }
@@ -158,6 +199,14 @@ impl Frame for Buffer {
     fn resize(&mut self, size: u32) -> bool {
         self.bytes.resize(usize::try_from(size).expect("a size fits"), 0);
         true
+    }
+
+    fn readdress<const N: usize>(&mut self, start: &[u8; N]) -> bool {
+        self.overwrite(start)
+    }
+
+    fn socket<const N: usize>(&self, _: &Flow<N>) -> Socket {
+        self.socket
     }
 
     fn overwrite<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {

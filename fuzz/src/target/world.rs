@@ -28,6 +28,9 @@ pub(super) enum Fate {
 /// The most that a node may want done at one instant: beyond that it turns in circles.
 const MOST_STEPS: usize = 2000;
 
+/// The node's MAC.
+const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+
 pub(super) struct World {
     node: Node,
     now: Instant,
@@ -46,6 +49,8 @@ impl World {
             timing: Timing::DEFAULT,
             priority: 100,
             when_nobody_is_ready: WhenNobodyIsReady::Hold,
+            drain: Duration::from_secs(2),
+            preempt: Some(Duration::from_secs(1)),
             vips: vips.clone(),
         };
         let now = Instant::from_boot(Duration::from_secs(1000));
@@ -56,9 +61,10 @@ impl World {
             store: BTreeMap::new(),
             fates: VecDeque::new(),
         };
-        let links = BTreeMap::from([("eth0".to_owned(), Mac([2, 0, 0, 0, 0, 1]))]);
-        world.tell(Event::Found(BTreeSet::new()));
-        world.tell(Event::Facts { links, ready: vips, bound: Timing::DEFAULT.right });
+        let links = BTreeMap::from([("eth0".to_owned(), MAC)]);
+        world.tell(Event::Found { standing: BTreeSet::new(), halfway: BTreeSet::new() });
+        let macs = vips.iter().map(|vip| (*vip, MAC)).collect();
+        world.tell(Event::Facts { links, ready: vips, bound: Timing::DEFAULT.right, macs });
         world.list();
         world
     }

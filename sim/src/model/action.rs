@@ -30,6 +30,8 @@ pub enum Action {
     Fault(Fault),
     /// Something is put right.
     End(End),
+    /// An agent is told to hand its VIPs over.
+    HandOff(usize),
     /// An agent is told to end.
     Stop(usize),
     /// None of a node's links is ready any more.
@@ -227,6 +229,7 @@ impl State {
         }
         if self.orders > 0 {
             actions.push(Action::Stop(at));
+            actions.push(Action::HandOff(at));
             actions.push(Action::Unready(at));
         }
         // That a renewal's outcome is unknown makes a node more careful and nothing else.

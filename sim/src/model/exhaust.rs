@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model as _};
+use stateright::{Checker, Expectation, HasDiscoveries, Model as _, Property};
 use thiserror::Error;
 
 use super::{Bounds, Model, State};
+use crate::Mutant;
 
 /// What a search came to.
 #[derive(Debug)]
@@ -56,12 +57,8 @@ pub fn exhaust(bounds: Bounds, until: Option<Instant>) -> Result<Exhausted, Viol
         None => checker,
     };
     let checker = checker.spawn_dfs().join();
-    for property in checker.model().properties() {
-        if property.expectation == Expectation::Always
-            && let Some(story) = story(&checker, property.name)
-        {
-            return Err(Violated { property: property.name, story });
-        }
+    if let Some(violated) = violated(&checker) {
+        return Err(violated);
     }
     Ok(Exhausted {
         bounds,
@@ -74,22 +71,25 @@ pub fn exhaust(bounds: Bounds, until: Option<Instant>) -> Result<Exhausted, Viol
     })
 }
 
-/// How a breach of this property comes about, tick by tick, with one of the rules broken: the shortest way there is. Nothing
-/// if it does not.
-pub fn refute(bounds: Bounds, broken: crate::Mutant, property: &'static str) -> Option<String> {
+/// What comes of one of the rules being broken, by the shortest way there is. Nothing if it does no harm.
+pub fn refute(bounds: Bounds, broken: Mutant) -> Option<Violated> {
     let model = Model { bounds, broken: Some(broken) };
-    let checker =
-        model.checker().threads(threads()).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    story(&checker, property)
+    let search = model.checker().threads(threads()).finish_when(HasDiscoveries::AnyFailures);
+    violated(&search.spawn_bfs().join())
 }
 
-fn story(checker: &impl Checker<Model>, property: &'static str) -> Option<String> {
-    let path = checker.discovery(property)?;
-    let line = |(state, action): (State, Option<_>)| match action {
-        Some(action) => format!("{:>4} {action:?}\n", state.ticks()),
-        None => format!("{:>4} ** {property}\n", state.ticks()),
-    };
-    Some(path.into_vec().into_iter().map(line).collect())
+/// What was found to be violated, with how it came about, tick by tick.
+fn violated(checker: &impl Checker<Model>) -> Option<Violated> {
+    let properties = checker.model().properties().into_iter();
+    let mut always = properties.filter(|property| property.expectation == Expectation::Always);
+    always.find_map(|Property { name, .. }| {
+        let line = |(state, action): (State, Option<_>)| match action {
+            Some(action) => format!("{:>4} {action:?}\n", state.ticks()),
+            None => format!("{:>4} ** {name}\n", state.ticks()),
+        };
+        let path = checker.discovery(name)?;
+        Some(Violated { property: name, story: path.into_vec().into_iter().map(line).collect() })
+    })
 }
 
 fn threads() -> usize {

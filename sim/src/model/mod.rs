@@ -76,6 +76,9 @@ impl Model {
         silence: Duration::from_micros(106_875),
     };
 
+    /// Two ticks, by any clock.
+    const DRAIN: Duration = Duration::from_millis(40);
+
     fn name(at: usize) -> NodeName {
         let name = ["a", "b", "c", "d"][at];
         name.parse().expect("these are good")
@@ -101,16 +104,21 @@ impl Model {
             timing: Self::TIMING,
             priority: 100,
             when_nobody_is_ready: WhenNobodyIsReady::Hold,
+            drain: Self::DRAIN,
+            preempt: None,
             vips: self.vips(),
         }
     }
 
-    fn facts(&self, is_ready: bool) -> Event {
+    fn facts(&self, at: usize, is_ready: bool) -> Event {
+        let last = if at == 0 { 1 } else { 2 };
+        let mac = Mac([2, 0, 0, 0, 0, last]);
         let bound = Self::TIMING.right;
         Event::Facts {
-            links: BTreeMap::from([("eth0".to_owned(), Mac([2, 0, 0, 0, 0, 1]))]),
+            links: BTreeMap::from([("eth0".to_owned(), mac)]),
             ready: if is_ready { self.vips() } else { BTreeSet::new() },
             bound: self.broken.map_or(bound, |mutant| mutant.bound(bound)),
+            macs: self.addresses().map(|ip| (ip, mac)).collect(),
         }
     }
 
@@ -129,6 +137,7 @@ impl Model {
             life: 0,
             incarnation: 0,
             wore: false,
+            drained: false,
             asks: Vec::new(),
             is_cut: false,
             late_asks: Vec::new(),
@@ -201,6 +210,11 @@ impl stateright::Model for Model {
             Property::sometimes("take back", |_, state: &State| {
                 let worn_in_turn = state.hosts.iter().filter(|host| host.wore).count() > 1;
                 worn_in_turn && state.was_done(Purpose::Claim, |host| host.wore)
+            }),
+            Property::sometimes("hand over", |_, state: &State| state.was_done(Purpose::HandOver, |_| true)),
+            Property::sometimes("hand back", |_, state: &State| {
+                let worn_in_turn = state.hosts.iter().all(|host| host.wore);
+                worn_in_turn && state.was_done(Purpose::HandOver, |host| host.drained)
             }),
             Property::sometimes("release", |_, state: &State| state.was_done(Purpose::Release, |_| true)),
             Property::sometimes("resume what stands", |_, state: &State| {

@@ -41,6 +41,8 @@ pub(super) struct Host {
     pub(super) incarnation: u8,
     /// Whether it has once been owner.
     pub(super) wore: bool,
+    /// Whether it has once served what it had handed over.
+    pub(super) drained: bool,
     /// What was asked of etcd and has not reached it yet, in order; also by agents that are gone.
     pub(super) asks: Vec<Ask>,
     /// Whether nothing of that gets through.

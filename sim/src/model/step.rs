@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::protocol::node::{Purpose, Request};
 use crate::protocol::{Answer, Effect, Event, Instant, Key, Node, Record, Stance, Value, Write};
-use crate::{Entry, Mutant};
+use crate::{Entry, Mutant, State};
 
 use super::Model;
 use super::action::{Action, End, Fault, Waiting};
-use super::state::{Agent, Ask, Host, State, Word};
+use super::state::{Agent, Ask, Host, State as World, Word};
 
-impl State {
+impl World {
     /// Lets something happen.
     pub(super) fn happen(&mut self, model: &Model, action: Action) {
         if let Action::Wake(at)
@@ -47,9 +47,15 @@ impl State {
                 self.orders -= 1;
                 self.tell(model, at, Event::Stop);
             }
+            Action::HandOff(at) => {
+                self.orders -= 1;
+                for vip in model.addresses() {
+                    self.tell(model, at, Event::HandOff { vip, to: None });
+                }
+            }
             Action::Unready(at) => {
                 self.orders -= 1;
-                self.tell(model, at, model.facts(false));
+                self.tell(model, at, model.facts(at, false));
             }
             Action::Wake(at) => self.tell(model, at, Event::Tick),
             Action::Hear(at) => {
@@ -162,9 +168,10 @@ impl State {
             let stands = |ip: &IpAddr| host.kernel.stands(*ip, now);
             host.kernel.entries.keys().copied().filter(stands).collect::<BTreeSet<_>>()
         });
-        let found = if model.breaks(Mutant::EntriesOutliveTheSession) { BTreeSet::new() } else { found };
-        self.tell(model, at, Event::Found(found));
-        self.tell(model, at, model.facts(true));
+        let halfway = found.iter().copied().filter(|ip| self.hosts[at].kernel.is_halfway(*ip)).collect();
+        let standing = if model.breaks(Mutant::EntriesOutliveTheSession) { BTreeSet::new() } else { found };
+        self.tell(model, at, Event::Found { standing, halfway });
+        self.tell(model, at, model.facts(at, true));
     }
 
     fn hear_news(&mut self, model: &Model, at: usize, key: &Key, again: bool) {
@@ -205,7 +212,11 @@ impl State {
     /// etcd carries out a request, shows what it changed, and answers.
     fn commit(&mut self, at: usize, ask: &Ask) {
         let (answer, changes) = self.store.change(|store| store.commit(&ask.request.txn));
-        if matches!(answer, Answer::Done(_)) && self.gives_up_what_stands(at, &ask.request) {
+        let done = matches!(answer, Answer::Done(_));
+        if done
+            && (self.gives_up_what_stands(at, &ask.request)
+                || self.hands_over_what_is_heard(at, &ask.request))
+        {
             self.broken = Some("I4");
         }
         let is_heard = ask.life == self.hosts[at].life && !ask.given_up && self.hosts[at].agent.is_some();
@@ -233,6 +244,16 @@ impl State {
             }
             _ => false,
         })
+    }
+
+    /// I4 for a handoff, from outside: a record is handed over while its giver's kernel answers.
+    fn hands_over_what_is_heard(&self, at: usize, request: &Request) -> bool {
+        let (kernel, now) = (&self.hosts[at].kernel, self.clock(at));
+        request.purpose == Purpose::HandOver
+            && request.txn.writes.iter().any(|write| match write {
+                Write::Put(Key::Vip(ip), _) => kernel.is_heard(*ip, now),
+                _ => false,
+            })
     }
 
     /// Feeds an agent one event and carries out what it wants done.
@@ -286,7 +307,12 @@ impl Host {
                 let request = Arc::new(request);
                 self.asks.push(Ask { life: self.life, sent: now, request, given_up: false });
             }
-            Effect::Stand(ip, stance) => agent.orders.push((ip, stance, agent.mark)),
+            Effect::Stand(ip, stance) => {
+                agent.orders.push((ip, stance, agent.mark));
+                if model.breaks(Mutant::HandsOverUnconfirmed) && matches!(stance, Stance::Yielding { .. }) {
+                    agent.words.push(Word { event: Event::Stood(ip, stance), news: Vec::new() });
+                }
+            }
             Effect::Right(session, until) => {
                 agent.mark = session;
                 if model.breaks(Mutant::EntriesOutliveTheSession) {
@@ -313,8 +339,17 @@ impl Host {
             Stance::Owner { .. } => {
                 let mark =
                     if model.breaks(Mutant::MarkedWhenArmed) { self.kernel.mark } else { ordered_under };
-                self.kernel.entries.insert(ip, Entry { mark, expires: None });
+                self.kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires: None });
                 self.wore = true;
+            }
+            Stance::Prepared { .. } | Stance::Yielding { .. } | Stance::Forwarding { .. } => {
+                let opens =
+                    model.breaks(Mutant::OpensOnTheOffer) && matches!(stance, Stance::Prepared { .. });
+                let state = if opens { Some(State::Owner) } else { State::of(stance) };
+                if let Some(state) = state {
+                    self.kernel.entries.insert(ip, Entry { state, mark: ordered_under, expires: None });
+                }
+                self.drained |= matches!(stance, Stance::Forwarding { .. });
             }
         }
         agent.words.push(Word { event: Event::Stood(ip, stance), news: Vec::new() });

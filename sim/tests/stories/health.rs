@@ -204,7 +204,7 @@ fn a_resumed_owner_keeps_its_vip_while_its_checks_have_not_run() {
         world.hosts[a].node = mantle_sim::protocol::Node::new(settings("a", &[ip(1)]));
         world.hosts[a].committed.clear();
         judged(&mut world, a, Health::Unknown);
-        world.give(a, Event::Found([ip(1)].into()));
+        world.give(a, Event::Found { standing: [ip(1)].into(), halfway: [].into() });
         world.ready(a, [ip(1)].into());
         world.relist(a);
         world.pass(ms(30_000));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that lacks what it asks for has failed")]
 
+mod handoff;
 mod health;
 mod takeover;
 mod world;
@@ -393,8 +394,13 @@ fn ordered_on_an_old_answer(mutant: Option<Mutant>) -> Vec<Effect> {
         sent: now,
         answer: Answer::Done(revision),
     };
-    hear(&mut a, Event::Found([].into()));
-    let facts = Event::Facts { links: BTreeMap::new(), ready: [ip(1)].into(), bound: ms(1_000) };
+    hear(&mut a, Event::Found { standing: [].into(), halfway: [].into() });
+    let facts = Event::Facts {
+        links: BTreeMap::new(),
+        ready: [ip(1)].into(),
+        bound: ms(1_000),
+        macs: BTreeMap::new(),
+    };
     hear(&mut a, facts);
     let (_, asked) = hear(&mut a, Event::Listed(0, Vec::new()));
     let (_, asked) = hear(&mut a, done(asked.last().unwrap(), 1));

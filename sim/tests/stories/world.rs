@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mantle_ebpf::wire::Mac;
 use mantle_sim::Store;
 use mantle_sim::protocol::node::{Effect, Event, Happening, Node, Purpose, Request, Settings};
 use mantle_sim::protocol::{Answer, Change, Instant, Stance, Timing, WhenNobodyIsReady, Write};
@@ -18,6 +19,8 @@ pub(super) struct Host {
     pub(super) ordered: Vec<Stance>,
     pub(super) told: Vec<Happening>,
     pub(super) committed: Vec<Purpose>,
+    /// Every transaction that was asked for.
+    pub(super) asked: Vec<Request>,
     pub(super) ended: bool,
     /// Whether its transactions reach etcd.
     pub(super) etcd: bool,
@@ -27,8 +30,15 @@ pub(super) struct Host {
     pub(super) lists: bool,
     /// Whether it runs.
     pub(super) runs: bool,
+    /// Whether it stands still, and what came in meanwhile.
+    pub(super) is_frozen: bool,
+    mailbox: Vec<(usize, Post)>,
+    /// The right that an earlier agent left to the kernel.
+    left: Instant,
     /// Whether its kernel confirms orders.
     pub(super) confirms: bool,
+    /// Whether the kernel program fences what it is ready for: it can take part in handoffs.
+    pub(super) fenced: bool,
 }
 
 #[derive(Clone)]
@@ -36,11 +46,32 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) store: Store,
     pub(super) hosts: Vec<Host>,
-    inbox: VecDeque<(usize, Event)>,
+    /// Whether nodes that are started are fenced by the kernel program.
+    pub(super) fenced: bool,
+    /// What is on its way, in order.
+    inbox: VecDeque<(usize, Post)>,
+    /// Requests that reach etcd only when they are let go on.
+    late: Vec<Request>,
+}
+
+/// What is on its way to or from a node.
+#[derive(Clone, Debug)]
+enum Post {
+    /// An event, to the node.
+    Event(Event),
+    /// A transaction, to etcd.
+    Request(Request),
+    /// An order, to the kernel.
+    Order(IpAddr, Stance),
 }
 
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// The MAC that a node answers with.
+pub(super) fn mac(at: usize) -> Mac {
+    Mac([2, 0, 0, 0, 1, u8::try_from(at).unwrap()])
 }
 
 pub(super) fn ip(last: u8) -> IpAddr {
@@ -54,6 +85,8 @@ pub(super) fn settings(name: &str, vips: &[IpAddr]) -> Settings {
         timing: Timing::DEFAULT,
         priority: 100,
         when_nobody_is_ready: WhenNobodyIsReady::Hold,
+        drain: ms(10_000),
+        preempt: None,
         vips: vips.iter().copied().collect(),
     }
 }
@@ -64,7 +97,9 @@ impl World {
             now: Instant::ZERO + ms(60_000),
             store: Store::default(),
             hosts: Vec::new(),
+            fenced: false,
             inbox: VecDeque::new(),
+            late: Vec::new(),
         }
     }
 
@@ -78,14 +113,19 @@ impl World {
             ordered: Vec::new(),
             told: Vec::new(),
             committed: Vec::new(),
+            asked: Vec::new(),
             ended: false,
             etcd: true,
             watch: true,
             lists: true,
             runs: true,
+            is_frozen: false,
+            mailbox: Vec::new(),
+            left: Instant::ZERO,
             confirms: true,
+            fenced: self.fenced,
         });
-        self.give(at, Event::Found(found.iter().copied().collect()));
+        self.found(at, found);
         self.ready(at, ready);
         self.relist(at);
         at
@@ -94,14 +134,24 @@ impl World {
     /// A new agent on the same machine, whose predecessor's addresses stand or not.
     pub(super) fn restart(&mut self, at: usize, settings: Settings, found: &[IpAddr]) {
         let ready = settings.vips.clone();
+        self.inbox.retain(|(to, post)| *to != at || matches!(post, Post::Request(_)));
         let host = &mut self.hosts[at];
+        host.left = host.node.right();
         host.node = Node::new(settings);
-        host.runs = true;
+        (host.runs, host.is_frozen, host.ended) = (true, false, false);
+        host.mailbox.clear();
         host.committed.clear();
         host.stances.retain(|ip, _| found.contains(ip));
-        self.give(at, Event::Found(found.iter().copied().collect()));
+        self.found(at, found);
         self.ready(at, ready);
         self.relist(at);
+    }
+
+    fn found(&mut self, at: usize, found: &[IpAddr]) {
+        let standing: BTreeSet<IpAddr> = found.iter().copied().collect();
+        let worn = |ip: &IpAddr| matches!(self.hosts[at].stances.get(ip), None | Some(Stance::Owner { .. }));
+        let halfway = standing.iter().copied().filter(|ip| !worn(ip)).collect();
+        self.give(at, Event::Found { standing, halfway });
     }
 
     pub(super) fn ready(&mut self, at: usize, ready: BTreeSet<IpAddr>) {
@@ -111,7 +161,9 @@ impl World {
     /// Tells a node what it could wear now, and the bound of its slowest fence.
     pub(super) fn facts(&mut self, at: usize, ready: BTreeSet<IpAddr>, bound: Duration) {
         let links = BTreeMap::new();
-        self.give(at, Event::Facts { links, ready, bound });
+        let mac = mac(at);
+        let macs = ready.iter().filter(|_| self.hosts[at].fenced).map(|ip| (*ip, mac)).collect();
+        self.give(at, Event::Facts { links, ready, bound, macs });
     }
 
     pub(super) fn relist(&mut self, at: usize) {
@@ -121,36 +173,83 @@ impl World {
 
     /// Gives a node an event and carries out everything that follows from it.
     pub(super) fn give(&mut self, at: usize, event: Event) {
-        self.inbox.push_back((at, event));
+        self.put(at, event);
         self.settle();
     }
 
+    /// Puts an event on its way to a node.
+    pub(super) fn put(&mut self, at: usize, event: Event) {
+        self.inbox.push_back((at, Post::Event(event)));
+    }
+
     fn settle(&mut self) {
-        while let Some((at, event)) = self.inbox.pop_front() {
-            if self.hosts[at].runs {
-                let effects = self.hosts[at].node.handle(self.now, event);
-                for effect in effects {
+        while self.step() {}
+    }
+
+    /// Lets the one thing happen that is on its way for the longest time; says whether there was any.
+    pub(super) fn step(&mut self) -> bool {
+        let Some((at, post)) = self.inbox.pop_front() else { return false };
+        match post {
+            Post::Request(request) => self.commit(at, request),
+            post if self.hosts[at].is_frozen => self.hosts[at].mailbox.push((at, post)),
+            Post::Event(event) if self.hosts[at].runs => {
+                for effect in self.hosts[at].node.handle(self.now, event) {
                     self.carry_out(at, effect);
                 }
             }
+            Post::Order(ip, stance) if self.hosts[at].runs => {
+                self.hosts[at].stances.insert(ip, stance);
+                // A kernel that confirms nothing is the test's own affair.
+                if self.hosts.iter().all(|host| host.confirms) {
+                    self.one_owner_at_most();
+                }
+                self.put(at, Event::Stood(ip, stance));
+            }
+            Post::Event(_) | Post::Order(..) => {}
         }
+        true
+    }
+
+    /// An agent stops where it is; its kernel goes on.
+    pub(super) fn freeze(&mut self, at: usize) {
+        self.hosts[at].is_frozen = true;
+    }
+
+    /// It goes on, with what came in meanwhile.
+    pub(super) fn thaw(&mut self, at: usize) {
+        self.hosts[at].is_frozen = false;
+        let mailbox = std::mem::take(&mut self.hosts[at].mailbox);
+        self.inbox.extend(mailbox);
+        self.give(at, Event::Tick);
+    }
+
+    /// What was held up on its way to etcd gets there.
+    pub(super) fn let_late_requests_go_on(&mut self) {
+        for request in std::mem::take(&mut self.late) {
+            let (_, changes) = self.store.commit(&request.txn);
+            self.show(&changes);
+        }
+        self.settle();
     }
 
     fn carry_out(&mut self, at: usize, effect: Effect) {
         match effect {
-            Effect::Commit(request) => self.commit(at, request),
+            Effect::Commit(request) => {
+                self.hosts[at].committed.push(request.purpose);
+                self.hosts[at].asked.push(request.clone());
+                self.inbox.push_back((at, Post::Request(request)));
+            }
             Effect::Stand(ip, stance) => {
                 self.hosts[at].ordered.push(stance);
                 if self.hosts[at].confirms {
-                    self.hosts[at].stances.insert(ip, stance);
-                    self.inbox.push_back((at, Event::Stood(ip, stance)));
+                    self.inbox.push_back((at, Post::Order(ip, stance)));
                 }
             }
             Effect::Right(..) => {}
             Effect::Relist if !self.hosts[at].lists => {}
             Effect::Relist => {
                 let (revision, list) = (self.store.revision, self.store.list());
-                self.inbox.push_back((at, Event::Listed(revision, list)));
+                self.put(at, Event::Listed(revision, list));
             }
             Effect::Tell(happening) => self.hosts[at].told.push(happening),
             Effect::Ended => self.hosts[at].ended = true,
@@ -158,22 +257,22 @@ impl World {
     }
 
     fn commit(&mut self, at: usize, request: Request) {
-        self.hosts[at].committed.push(request.purpose);
         let answer = if self.hosts[at].etcd {
             let (answer, changes) = self.store.commit(&request.txn);
             self.show(&changes);
             answer
         } else {
+            self.late.push(request.clone());
             Answer::Unknown
         };
         let sent = request.decided;
-        self.inbox.push_back((at, Event::Answered { request, sent, answer }));
+        self.put(at, Event::Answered { request, sent, answer });
     }
 
     fn show(&mut self, changes: &[Change]) {
         for (at, host) in self.hosts.iter().enumerate() {
             if host.watch && !changes.is_empty() {
-                self.inbox.push_back((at, Event::Changed(changes.to_vec())));
+                self.inbox.push_back((at, Post::Event(Event::Changed(changes.to_vec()))));
             }
         }
     }
@@ -189,7 +288,8 @@ impl World {
     pub(super) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
-            let due = self.hosts.iter().enumerate().filter(|(_, host)| host.runs && !host.ended);
+            let due =
+                self.hosts.iter().enumerate().filter(|(_, host)| host.runs && !host.is_frozen && !host.ended);
             let next = due
                 .map(|(at, host)| (host.node.deadline().max(self.now + Duration::from_micros(10)), at))
                 .min();
@@ -225,6 +325,7 @@ impl World {
 
 impl Host {
     pub(super) fn owns(&self, ip: IpAddr, now: Instant) -> bool {
-        matches!(self.stances.get(&ip), Some(Stance::Owner { .. })) && now < self.node.right()
+        let until = self.node.right().max(self.left);
+        matches!(self.stances.get(&ip), Some(Stance::Owner { .. })) && now < until
     }
 }

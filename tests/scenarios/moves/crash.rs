@@ -99,7 +99,7 @@ fn a_dead_standby_is_not_waited_for() {
     stage.wait_owner(2, stopped);
     let gap = gap_since(&stage, VIP, stopped);
     assert!(gap < Duration::from_secs(1), "{gap:?}");
-    assert_eq!(owners(&stage, VIP), [Some("a".into()), None, Some("c".into())]);
+    assert_eq!(owners(&stage, VIP), [Some("a".into()), Some("c".into())], "handed over to the next");
     stage.end();
 }
 

@@ -39,7 +39,7 @@ fn speak(host: &Host, to: IpAddr, end: &Receiver<Instant>) {
             return;
         }
         // Where it is dropped the host is hushed.
-        let _ = host.tries_frame(PUBLIC_LINK, &frame);
+        let _ = host.tries_frames(PUBLIC_LINK, vec![frame.clone()]);
         sleep(Duration::from_millis(2));
     }
 }

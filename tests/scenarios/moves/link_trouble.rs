@@ -74,7 +74,11 @@ fn released_and_ready_again(
     stage.nodes[1].agent.stop(SOON);
     stage.wait_owner(0, stopped);
     wait_for("an announcement of a", SOON, || announced(&stage, &a, VIP, stopped));
-    assert_eq!(owners(&stage), [a_name.clone(), None, b_name, None, a_name]);
+    assert_eq!(
+        owners(&stage),
+        [a_name.clone(), None, b_name, a_name],
+        "released for the link, then handed over"
+    );
     stage.end();
 }
 

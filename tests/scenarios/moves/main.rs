@@ -11,6 +11,7 @@ mod fence;
 mod foreign;
 mod garbage;
 mod guardian;
+mod handoff;
 mod health;
 mod hedged;
 mod hushed;
@@ -23,6 +24,8 @@ mod planned;
 mod raw;
 mod relayed;
 mod seen;
+#[path = "../relay/service.rs"]
+mod service;
 mod slow_etcd;
 mod source;
 mod starved;

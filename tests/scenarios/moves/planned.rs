@@ -6,7 +6,7 @@ use mantle_tests::clock::{now, wait_for};
 use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 use nix::sys::signal::Signal;
 
-use crate::witness::{gap_since, has_address, last_frame, owners, session_revision};
+use crate::witness::{gap_since, has_address, last_claim, last_frame, owners, session_revision};
 
 /// A planned move waits for nobody's silence: those take more than twice as long.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -31,11 +31,11 @@ fn moves_the_vip_at_once(name: &str, signal: Signal) {
     assert!(session_revision(&stage, "a").is_none(), "the session goes with its agent");
     stage.wait_owner(1, stopped);
 
-    assert_eq!(owners(&stage, VIP), [Some("a".into()), None, Some("b".into())]);
-    // I4: when the record was given up nothing was answered any more.
-    let released = stage.history.changes()[&VIP][1].at;
-    let last = last_frame(&stage, "a", VIP).expect("a was owner");
-    assert!(last < released, "a still acted as owner after its release");
+    assert_eq!(owners(&stage, VIP), [Some("a".into()), Some("b".into())]);
+    // I4: when the record was handed over nothing was answered any more in the node's own name.
+    let handed = stage.history.changes()[&VIP][1].at;
+    let last = last_claim(&stage, "a", VIP).expect("a was owner");
+    assert!(last < handed, "a still acted as owner after it handed over");
     let gap = gap_since(&stage, VIP, stopped);
     assert!(gap < AT_ONCE, "{gap:?}");
     stage.end();
@@ -51,7 +51,8 @@ fn a_release_that_etcd_does_not_take_is_silent_at_once_and_given_up_in_time() {
     let took = now().since(stopped);
     assert!(took < Duration::from_secs(8), "{took:?}");
     let last = last_frame(&stage, "a", VIP).expect("a was owner");
-    assert!(last.since(stopped) < Duration::from_millis(500), "the wire is not made to wait for etcd");
+    // For half a right it is offered to the other node, which cannot hear of it.
+    assert!(last.since(stopped) < Duration::from_millis(1000), "the wire is not made to wait for etcd");
     assert!(stage.nodes[0].agent.log().contains("not everything was released"));
 
     stage.etcd.thaw(0);
@@ -101,8 +102,8 @@ fn fifty_moves_in_a_row_strand_nobody_and_double_nothing() {
     }
 
     let owners = owners(&stage, VIP);
-    assert_eq!(owners.iter().filter(|owner| owner.is_none()).count(), MOVES);
-    assert_eq!(owners.len(), 2 * MOVES + 1, "each move is a release and a claim: {owners:?}");
+    assert_eq!(owners.len(), MOVES + 1, "each move is one transaction: {owners:?}");
+    assert!(owners.iter().all(Option::is_some), "{owners:?}");
     let probes = stage.end();
     assert_eq!(probes.of(VIP).doubled(), 0);
 }

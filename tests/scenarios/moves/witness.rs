@@ -8,6 +8,7 @@ use mantle::protocol::{Instant, Revision};
 use mantle_tests::clock::now;
 use mantle_tests::lab::{PREFIX, PUBLIC_LINK};
 use mantle_tests::stage::Stage;
+use mantle_tests::tap::{Frame, FrameKind};
 use serde_json::Value;
 
 /// Longer than a standby with the default timing waits for a silent owner: what is to go wrong has gone wrong by then.
@@ -22,6 +23,14 @@ pub(crate) fn watch_for(span: Duration) {
 pub(crate) fn owners(stage: &Stage, vip: IpAddr) -> Vec<Option<String>> {
     let changes = stage.history.changes();
     changes.get(&vip).into_iter().flatten().map(|change| change.owner.clone()).collect()
+}
+
+/// When a host last told where a VIP is.
+pub(crate) fn last_claim(stage: &Stage, host: &str, vip: IpAddr) -> Option<Instant> {
+    let frames = stage.lab.tap().frames();
+    let claims =
+        |frame: &&Frame| *frame.host == *host && frame.claim.vip == vip && frame.claim.kind != FrameKind::Ip;
+    frames.iter().rev().find(claims).map(|frame| frame.at)
 }
 
 /// When a host last acted as owner of a VIP.

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use mantle::protocol::Instant;
 
 use crate::history::Changes;
-use crate::tap::Frame;
+use crate::tap::{Frame, FrameKind};
 use tenure::Tenures;
 pub use timeline::timeline;
 pub use verdict::{Verdict, Violation, Wrong};
@@ -40,6 +40,10 @@ pub fn judge(frames: &[Frame], changes: Option<&Changes>, drops: u64) -> Verdict
 fn against_records(vip: IpAddr, frames: &[&Frame], mut tenures: Tenures) -> Vec<Violation> {
     let mut violations = Violations::default();
     for frame in frames {
+        // Connections are served to their end.
+        if frame.claim.kind == FrameKind::Ip && tenures.drains(&frame.host, frame.at) {
+            continue;
+        }
         if let Err(wrong) = tenures.place(&frame.host, frame.at) {
             violations.add(vip, frame, wrong);
         }
@@ -94,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::history::Change;
-    use crate::tap::{Claim, FrameKind};
+    use crate::tap::Claim;
 
     const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
@@ -102,24 +106,27 @@ mod tests {
         Instant::from_boot(Duration::from_secs(100) + Duration::from_millis(ms))
     }
 
-    /// Frames from "host@millisecond" words.
+    /// Frames from "host@millisecond" words; "host+" is one of a connection.
     fn frames(words: &str) -> Vec<Frame> {
         let frame = |word: &str| {
             let (host, ms) = word.split_once('@').unwrap();
-            let claim =
-                Claim { vip: VIP, kind: FrameKind::ArpReply, mac: Mac([2, 0, 0, 0, 0, host.as_bytes()[0]]) };
+            let kind = if host.ends_with('+') { FrameKind::Ip } else { FrameKind::ArpReply };
+            let host = host.trim_end_matches('+');
+            let claim = Claim { vip: VIP, kind, mac: Mac([2, 0, 0, 0, 0, host.as_bytes()[0]]) };
             Frame { at: at(ms.parse().unwrap()), host: host.into(), claim }
         };
         words.split_whitespace().map(frame).collect()
     }
 
-    /// Changes from "owner@millisecond" words; "-" is nobody.
+    /// Changes from "owner@millisecond" words; "-" is nobody, and "owner!" one that the VIP was handed over to.
     fn records(words: &str) -> Changes {
         let change = |(index, word): (usize, &str)| {
             let (owner, ms) = word.split_once('@').unwrap();
+            let handed = owner.ends_with('!');
+            let owner = owner.trim_end_matches('!');
             let owner = (owner != "-").then(|| owner.to_owned());
             let revision = i64::try_from(index).unwrap() + 1;
-            Change { at: at(ms.parse().unwrap()), revision, owner }
+            Change { at: at(ms.parse().unwrap()), revision, owner, handed }
         };
         [(VIP, words.split_whitespace().enumerate().map(change).collect())].into()
     }
@@ -134,6 +141,15 @@ mod tests {
         assert_eq!(wrongs("a@1 a@500 b@1001 b@1500 a@2000", "a@0 -@600 b@1000 -@1600 a@1999"), []);
         assert_eq!(wrongs("a@1 b@900", "a@0 b@1000"), [], "the watch may be slower than the announcement");
         assert_eq!(wrongs("a@1 a@700", "a@0 a@500 -@900"), [], "a new session of the same node");
+    }
+
+    #[test]
+    fn who_handed_over_serves_its_connections_and_claims_nothing() {
+        assert_eq!(wrongs("a@1 b@1001 a+@1002 b+@1003 a+@9000 b@9500", "a@0 b!@1000"), []);
+        assert_eq!(wrongs("a@1 b@1001 a+@1002 b@1003 a@2000", "a@0 b!@1000 a!@1900"), [], "and back");
+        assert_eq!(wrongs("a@1 b@1001 a@1200", "a@0 b!@1000").len(), 1, "that is a claim");
+        assert_eq!(wrongs("a@1 b@1001 a+@1200", "a@0 b@1000").len(), 1, "it was taken over from");
+        assert_eq!(wrongs("a@1 b@1001 a+@30000", "a@0 b!@1000").len(), 1, "no drain takes so long");
     }
 
     #[test]

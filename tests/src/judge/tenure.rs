@@ -11,6 +11,9 @@ use crate::history::Change;
 /// processes. A wider one would only excuse a node that acts before its time, while nobody else does.
 const WATCH_DELAY: Duration = Duration::from_millis(500);
 
+/// The default drain, and what a busy machine adds.
+const LONGEST_DRAIN: Duration = Duration::from_secs(12);
+
 /// A time for which the records name one host.
 #[derive(Debug)]
 struct Tenure {
@@ -18,6 +21,8 @@ struct Tenure {
     from: Instant,
     /// When it was known to be over.
     until: Option<Instant>,
+    /// Whether it ended by a handoff.
+    handed: bool,
 }
 
 /// The tenures of a VIP, and how far its frames have come in them.
@@ -36,12 +41,20 @@ impl Tenures {
             match all.last_mut() {
                 // A new session, or a record written anew: the same node goes on.
                 Some(last) if last.owner == change.owner => continue,
-                Some(last) => last.until = Some(change.at),
+                Some(last) => (last.until, last.handed) = (Some(change.at), change.handed),
                 None => {}
             }
-            all.push(Tenure { owner: change.owner.clone(), from: change.at, until: None });
+            all.push(Tenure { owner: change.owner.clone(), from: change.at, until: None, handed: false });
         }
         Self { all, reached: 0, last: None }
+    }
+
+    /// Whether a host may still be serving the connections of a VIP that it has handed over.
+    pub(super) fn drains(&self, host: &str, at: Instant) -> bool {
+        self.all.iter().any(|tenure| {
+            let drains = |until: Instant| until - WATCH_DELAY <= at && at <= until + LONGEST_DRAIN;
+            tenure.handed && tenure.owner.as_deref() == Some(host) && tenure.until.is_some_and(drains)
+        })
     }
 
     /// Finds the place of a host's frame: the first tenure of the host, not before the last frame's, that it fits.

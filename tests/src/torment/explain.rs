@@ -259,7 +259,7 @@ mod tests {
         let change = |word: &str| {
             let (owner, ms) = word.split_once('@').unwrap();
             let owner = (owner != "-").then(|| owner.to_owned());
-            Change { at: at(ms.parse().unwrap()), revision: 1, owner }
+            Change { at: at(ms.parse().unwrap()), revision: 1, owner, handed: false }
         };
         words.split_whitespace().map(change).collect()
     }

@@ -50,6 +50,7 @@ impl Defence {
             Kind::FenceIn => {
                 tracing::warn!(%vip, %mac, "the right is over: what comes for the VIP is dropped");
             }
+            Kind::Announced => tracing::info!(%vip, %mac, "the successor announced the VIP"),
             Kind::FenceOut => tracing::warn!(%vip, "the right is over: what leaves for the VIP is dropped"),
         }
         event.kind == Kind::Conflict

@@ -17,14 +17,20 @@ pub(super) struct Facts {
     waits: Vec<(IpAddr, Arc<str>)>,
     fences: BTreeMap<Arc<str>, LinkFence>,
     bound: Duration,
+    macs: BTreeMap<IpAddr, Mac>,
 }
 
 impl Hands {
     /// Tells the core which VIPs could be worn, what the others wait for, and the bound of the slowest fence, if any of it
     /// has changed.
     pub(super) fn tell_facts(&mut self, now: Instant) {
-        let mut facts =
-            Facts { links: BTreeMap::new(), waits: Vec::new(), fences: BTreeMap::new(), bound: self.span };
+        let mut facts = Facts {
+            links: BTreeMap::new(),
+            waits: Vec::new(),
+            fences: BTreeMap::new(),
+            bound: self.span,
+            macs: BTreeMap::new(),
+        };
         let mut ready = BTreeSet::new();
         for (ip, place) in &mut self.places {
             let found = self.links.inventory().find(&place.link);
@@ -35,6 +41,10 @@ impl Hands {
                     facts.bound = self.lifeline.bound();
                 }
                 if let Some(mac) = link.mac {
+                    // Only the program can tell one connection from another.
+                    if fence.whole {
+                        facts.macs.insert(*ip, mac);
+                    }
                     facts.links.insert(place.link.to_string(), mac);
                 }
             }
@@ -48,11 +58,11 @@ impl Hands {
         if self.told.as_ref() == Some(&facts) {
             return;
         }
-        let (links, bound) = (facts.links.clone(), facts.bound);
+        let (links, bound, macs) = (facts.links.clone(), facts.bound, facts.macs.clone());
         self.send(News::Waits(facts.waits.clone()));
         self.send(News::Fences(facts.fences.clone()));
         self.told = Some(facts);
-        self.tell(Event::Facts { links, ready, bound });
+        self.tell(Event::Facts { links, ready, bound, macs });
     }
 
     /// Tells the core what the kernel program counted: every so often while it counts, and once more when that is over.

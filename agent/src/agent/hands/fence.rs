@@ -10,7 +10,7 @@ use self::tally::Tally;
 use crate::agent::channel::LinkFence;
 use crate::config::Mode;
 use crate::dataplane::{
-    self, Attached, Counters, Dataplane, Entry, EntryError, Events, Quiet, Raw, RightCell,
+    self, Attached, Counters, Dataplane, Entry, EntryError, Events, Quiet, Raw, RightCell, State,
 };
 use crate::link::Link;
 
@@ -202,6 +202,17 @@ impl Fence {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The VIPs that an earlier agent left to its kernel program otherwise than as their owner.
+    pub(super) fn halfway(&self) -> BTreeSet<IpAddr> {
+        match self {
+            Self::Kernel(kernel) => {
+                let entries = kernel.dataplane.entries().into_iter();
+                entries.filter(|(_, found)| found.state != Some(State::Owner)).map(|(vip, _)| vip).collect()
+            }
+            Self::Lifetime | Self::Raw(_) => BTreeSet::new(),
+        }
     }
 
     /// The VIPs that an earlier agent's kernel program knows.

@@ -64,7 +64,9 @@ impl Hands {
                 self.leave(vip);
             }
         }
-        self.tell(Event::Found(found));
+        let halfway = self.fence.halfway();
+        let halfway = found.iter().copied().filter(|vip| halfway.contains(vip)).collect();
+        self.tell(Event::Found { standing: found, halfway });
         Ok(())
     }
 

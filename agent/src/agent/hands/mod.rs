@@ -10,6 +10,7 @@
 
 mod bystanders;
 mod defence;
+mod draining;
 mod facts;
 mod fence;
 mod guarded;
@@ -80,6 +81,8 @@ pub(super) struct Hands {
     lifeline: Lifeline,
     refresh: bool,
     count_at: Instant,
+    /// When the connections of what is drained are counted next.
+    connections_at: Instant,
     look_at: Instant,
     news: UnboundedSender<News>,
     counters: Arc<Counters>,
@@ -129,6 +132,7 @@ impl Hands {
             lifeline: Lifeline::covering(tools.right),
             refresh: false,
             count_at: Instant::ZERO,
+            connections_at: NEVER,
             look_at: NEVER,
             news: tools.news,
             counters: tools.counters,
@@ -159,7 +163,9 @@ impl Hands {
             self.tell_facts(now);
             self.settle(now);
             self.tell_counts(now);
-            let next = self.announce().min(self.next_retry(now)).min(self.count_at).min(self.look_at);
+            self.count_connections(now);
+            let counts_at = self.count_at.min(self.connections_at);
+            let next = self.announce().min(self.next_retry(now)).min(counts_at).min(self.look_at);
             let next = next.min(self.bystanders.due());
             tokio::select! {
                 biased;
@@ -190,7 +196,7 @@ impl Hands {
         match order {
             Order::Stand(ip, stance) => {
                 if let Some(place) = self.places.get_mut(&ip) {
-                    place.order(stance);
+                    place.order(stance, clock::now());
                 }
             }
             Order::Right(session, until) => {

@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dataplane::State;
 use crate::link::{FindError, Link};
-use crate::protocol::{Instant, Stance};
+use crate::protocol::{Epoch, Instant, Stance};
+use crate::wire::Mac;
 
 /// One VIP's place.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub(super) struct Place {
     pub(super) ordered: Stance,
     /// Whether it has ordered any: before that a predecessor's address is left to its lifetime.
     pub(super) is_ordered: bool,
+    /// Since when its connections are drained, if they are.
+    pub(super) drains_since: Option<Instant>,
+    /// The epoch that it is announced under, while it is.
+    pub(super) announced: Option<Epoch>,
     /// The stance that was confirmed last, while it stands.
     pub(super) stood: Option<Stance>,
     /// The link its address is on, as far as is known.
@@ -44,6 +50,8 @@ impl Place {
             link,
             ordered: Stance::Off,
             is_ordered: false,
+            drains_since: None,
+            announced: None,
             stood: None,
             stands_on: None,
             put_on: None,
@@ -54,16 +62,20 @@ impl Place {
         }
     }
 
-    pub(super) fn order(&mut self, stance: Stance) {
+    pub(super) fn order(&mut self, stance: Stance, now: Instant) {
+        let drains = matches!(stance, Stance::Forwarding { .. });
+        self.drains_since = drains.then(|| self.drains_since.unwrap_or(now));
         self.ordered = stance;
         self.is_ordered = true;
         self.stood = None;
         self.retry_at = Instant::ZERO;
         self.kept_off_since = None;
+        self.announced = self.announced.filter(|_| matches!(stance, Stance::Owner { .. }));
     }
 
     /// The address is there.
     pub(super) fn placed(&mut self, index: u32) {
+        self.announced = self.announced.filter(|_| self.stands_on == Some(index));
         self.stands_on = Some(index);
         self.put_on = Some(index);
     }
@@ -72,13 +84,26 @@ impl Place {
     pub(super) fn cleared(&mut self) {
         self.stands_on = None;
         self.put_on = None;
+        self.announced = None;
     }
 
     /// The address is said to be gone though nobody here took it off.
     pub(super) fn vanished(&mut self) {
         self.stands_on = None;
+        self.announced = None;
         if self.ordered != Stance::Off {
             self.stood = None;
+        }
+    }
+
+    /// How what answers on the link is to stand to it, and the other node's MAC in a handoff; nothing if it is to be off.
+    pub(super) fn state(&self) -> Option<(State, Option<Mac>)> {
+        match self.ordered {
+            Stance::Off => None,
+            Stance::Prepared { from } => Some((State::Prepared, Some(from))),
+            Stance::Owner { drain, .. } => Some((State::Owner, drain)),
+            Stance::Yielding { to, .. } => Some((State::Yielding, Some(to))),
+            Stance::Forwarding { to } => Some((State::Forwarding, Some(to))),
         }
     }
 

@@ -7,8 +7,9 @@ use super::Hands;
 use super::guarded::Guarded;
 use crate::clock;
 use crate::dataplane::{Entry, State};
-use crate::link::PutError;
+use crate::link::{Address, Fitness, PutError};
 use crate::protocol::{Event, Instant, Stance};
+use crate::wire::Mac;
 
 /// How long nothing leaves with a VIP as its source after the address is off: answers made while the fence kept the
 /// neighbour from being asked for wait in the kernel for its MAC, for three tries a second apart.
@@ -38,7 +39,7 @@ impl Hands {
             let place = &self.places[ip];
             if let Some(index) = place.put_on {
                 if let Some(guarded) = self.guarded.get(&place.link).copied() {
-                    self.set(*ip, State::Prepared, guarded);
+                    self.set(*ip, (State::Prepared, None), guarded);
                 }
                 standing.push((index, *ip));
             }
@@ -78,30 +79,43 @@ impl Hands {
         if now >= self.right {
             return;
         }
-        let mut wanted = Vec::new();
+        let (mut ordered, mut wanted) = (Vec::new(), Vec::new());
         for (ip, place) in &mut self.places {
-            let Stance::Owner { bound, .. } = place.ordered else { continue };
-            let Some(guarded) = self.guarded.get(&place.link) else { continue };
-            if place.retry_at > now {
+            if place.ordered == Stance::Off || place.retry_at > now {
                 continue;
             }
+            let Some(guarded) = self.guarded.get(&place.link) else { continue };
             // An acknowledgement that came late leaves the address no full lifetime within the bound (I2), and a record
-            // that promises a faster fence than there is leaves it none.
+            // that promises a faster fence than there is leaves it none. Only the program can take part in a handoff.
             let fenced = self.fence.is_whole(guarded.index);
-            let bounded = bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right);
+            let bounded = match place.ordered {
+                Stance::Owner { bound, .. } => {
+                    bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right)
+                }
+                _ => false,
+            };
             if !fenced && !bounded {
                 place.kept_off(now, self.span);
                 continue;
             }
-            if place.stands_on != Some(guarded.home) || place.stood.is_none() || refresh {
+            let stands = place.stands_on == Some(guarded.home);
+            // Nobody waits for the kernel's routing lock where only the program has to be told.
+            if fenced && stands && place.stood.is_none() {
+                ordered.push((*ip, *guarded));
+            }
+            if !stands || refresh || (place.stood.is_none() && !fenced) {
                 wanted.push((*ip, *guarded));
             }
+        }
+        for (ip, guarded) in ordered {
+            self.hushed.remove(&ip);
+            self.placed(ip, guarded, now);
         }
         // What comes before everything is in place is dropped rather than half answered.
         for (ip, guarded) in &wanted {
             self.hushed.remove(ip);
             if self.places[ip].stands_on != Some(guarded.home) {
-                self.set(*ip, State::Prepared, *guarded);
+                self.set(*ip, (State::Prepared, None), *guarded);
             }
         }
         let addresses: Vec<_> = wanted.iter().map(|(ip, guarded)| (guarded.home, *ip)).collect();
@@ -120,14 +134,14 @@ impl Hands {
         }
     }
 
-    /// The address is there: answered for from now on, announced, and confirmed to the core.
+    /// The address is there: stood to as ordered from now on, announced if worn, and confirmed to the core.
     fn placed(&mut self, ip: IpAddr, guarded: Guarded, now: Instant) {
         let Some(place) = self.places.get_mut(&ip) else { return };
-        let news = place.stands_on != Some(guarded.home) || place.stood.is_none();
         place.placed(guarded.home);
+        let Some(state) = place.state() else { return };
         // The request may have waited in the kernel: a lifetime that began too late would end too late (I2).
         if !self.fence.is_whole(guarded.index) && !self.lifeline.allows(clock::now(), self.right) {
-            self.set(ip, State::Prepared, guarded);
+            self.set(ip, (State::Prepared, None), guarded);
             let Some(place) = self.places.get_mut(&ip) else { return };
             match self.links.remove(guarded.home, ip) {
                 Ok(()) => place.cleared(),
@@ -135,32 +149,52 @@ impl Hands {
             }
             return;
         }
-        if !self.set(ip, State::Owner, guarded) {
+        if !self.set(ip, state, guarded) {
             return;
         }
         let Some(place) = self.places.get_mut(&ip) else { return };
         place.succeeded();
-        if news && let Err(error) = self.announcements.start(ip, now) {
-            place.failed(now, &error);
+        match place.ordered {
+            Stance::Owner { epoch, .. } if place.announced != Some(epoch) => {
+                match self.announcements.start(ip, now) {
+                    Ok(()) => place.announced = Some(epoch),
+                    Err(error) => place.failed(now, &error),
+                }
+            }
+            Stance::Owner { .. } => {}
+            _ => self.announcements.stop(ip),
         }
         self.confirm(ip);
     }
 
     /// Tells what answers on the link how to stand to a VIP; says whether it does.
-    fn set(&mut self, ip: IpAddr, state: State, guarded: Guarded) -> bool {
+    fn set(&mut self, ip: IpAddr, (state, peer): (State, Option<Mac>), guarded: Guarded) -> bool {
         let entry = Entry {
             link: guarded.index,
             mac: guarded.mac,
             state,
-            peer: None,
+            peer,
             router: guarded.router,
             session: self.session,
+            asks_as: self.asks_as(ip, guarded.index),
         };
         let Err(error) = self.fence.set(ip, entry) else { return true };
         if let Some(place) = self.places.get_mut(&ip) {
             place.failed(clock::now(), &error);
         }
         false
+    }
+
+    /// An address of the link's own, in whose name the node can ask for its neighbours while it hands the VIP over.
+    fn asks_as(&self, vip: IpAddr, index: u32) -> Option<IpAddr> {
+        let fits = |address: &&Address| {
+            address.ip.is_ipv4() == vip.is_ipv4()
+                && !address.ours
+                && address.fitness < Fitness::Tentative
+                && !self.places.contains_key(&address.ip)
+        };
+        let addresses = self.links.inventory().addresses(index).filter(fits);
+        addresses.min_by_key(|address| address.fitness).map(|address| address.ip)
     }
 
     /// Tells the core once that a VIP stands as ordered.

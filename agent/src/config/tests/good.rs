@@ -18,7 +18,7 @@ fn one_vip_is_enough() {
     assert_eq!(config.timing, Timing::DEFAULT);
     assert_eq!(config.dataplane.mode, Mode::Auto);
     assert_eq!(config.announce, Announce::default());
-    assert_eq!(config.handoff, Handoff { drain: Duration::from_secs(10) });
+    assert_eq!(config.handoff, Handoff { drain: Duration::from_secs(10), preempt: None });
     assert_eq!(config.http.listen.unwrap().to_string(), "127.0.0.1:9480");
     assert_eq!(config.runtime_dir, Path::new("/run/mantle"));
     assert_eq!(config.priority, 100);
@@ -40,7 +40,7 @@ dataplane: {mode: off}
 announce:
   burst: [0s, 50ms, 1s]
   refresh: 30s
-handoff: {drain: 0s}
+handoff: {drain: 0s, preempt: 30s}
 http: {listen: "[::]:9480"}
 runtimeDir: /run/mantle-2
 priority: 7
@@ -56,7 +56,7 @@ guardian: {grace: off}
     assert_eq!(config.dataplane.mode, Mode::Off, "off is a mode, not a boolean");
     assert_eq!(config.announce.burst, [0, 50, 1000].map(Duration::from_millis));
     assert_eq!(config.announce.refresh, Duration::from_secs(30));
-    assert_eq!(config.handoff.drain, Duration::ZERO);
+    assert_eq!(config.handoff, Handoff { drain: Duration::ZERO, preempt: Some(Duration::from_secs(30)) });
     assert_eq!(config.http.listen.unwrap().to_string(), "[::]:9480");
     assert_eq!(config.runtime_dir, Path::new("/run/mantle-2"));
     assert_eq!(config.priority, 7);
@@ -72,7 +72,7 @@ etcd: {endpoints: ["http://127.0.0.1:2379"], prefix: /mantle}
 timing: default
 dataplane: {mode: auto}
 announce: {}
-handoff: {drain: 10s}
+handoff: {drain: 10s, preempt: false}
 http: {listen: "127.0.0.1:9480"}
 runtimeDir: /run/mantle
 guardian: {grace: 300ms}

@@ -64,7 +64,15 @@ pub(super) fn link(index: u32) -> Link {
 
 /// An entry for that link.
 pub(super) fn entry(link: &Link, state: State) -> Entry {
-    Entry { link: link.index, mac: link.mac.unwrap(), state, peer: None, router: false, session: SESSION }
+    Entry {
+        link: link.index,
+        mac: link.mac.unwrap(),
+        state,
+        peer: None,
+        router: false,
+        session: SESSION,
+        asks_as: None,
+    }
 }
 
 /// Everything pinned, as paths below the BPF file system; but not what the kernel puts there itself.

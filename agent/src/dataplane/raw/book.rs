@@ -1,7 +1,7 @@
 //! How the node stands to each VIP, and what was counted: for userspace what the maps are for the kernel program.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(super) struct Book {
     vips: HashMap<Address, Vip>,
     right: RightCell,
     next_slot: u32,
+    turn: u32,
+    /// The turns in which a successor announced a VIP.
+    announced: RefCell<HashSet<u32>>,
     counters: RefCell<HashMap<u32, Counters>>,
     /// When an event of each kind was told last, by slot.
     told: RefCell<HashMap<(u32, u32), u64>>,
@@ -29,7 +32,8 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn new(right: RightCell, tell: Sender<DataplaneEvent>) -> Self {
         let (counters, told) = (RefCell::default(), RefCell::default());
-        Self { vips: HashMap::new(), right, next_slot: 0, counters, told, tell }
+        let (vips, announced) = (HashMap::new(), RefCell::default());
+        Self { vips, right, next_slot: 0, turn: 0, announced, counters, told, tell }
     }
 
     pub(super) fn set(&mut self, ip: IpAddr, entry: &Entry) {
@@ -38,14 +42,22 @@ impl Book {
         if slot == self.next_slot {
             self.next_slot += 1;
         }
-        self.vips.insert(address, entry.vip(slot));
+        self.turn += 1;
+        let before = self.vips.insert(address, entry.vip(slot, self.turn));
+        self.forget_turn(before);
     }
 
     pub(super) fn remove(&mut self, ip: IpAddr) {
-        if let Some(vip) = self.vips.remove(&ip.into()) {
+        let removed = self.vips.remove(&ip.into());
+        self.forget_turn(removed);
+        if let Some(vip) = removed {
             self.counters.borrow_mut().remove(&vip.slot);
             self.told.borrow_mut().retain(|(slot, _), _| *slot != vip.slot);
         }
+    }
+
+    fn forget_turn(&mut self, vip: Option<Vip>) {
+        vip.map(|vip| self.announced.get_mut().remove(&vip.turn));
     }
 
     pub(super) fn counters(&self) -> BTreeMap<IpAddr, Counters> {
@@ -68,6 +80,14 @@ impl Host for Book {
 
     fn vip(&self, address: &Address) -> Option<&Vip> {
         self.vips.get(address)
+    }
+
+    fn has_announced(&self, vip: &Vip) -> bool {
+        self.announced.borrow().contains(&vip.turn)
+    }
+
+    fn note_announced(&self, _: &Address, turn: u32) {
+        self.announced.borrow_mut().insert(turn);
     }
 
     fn right(&self) -> Right {

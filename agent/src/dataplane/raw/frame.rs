@@ -1,6 +1,6 @@
 //! A received frame, as the shared logic reads it and turns it into the answer.
 
-use mantle_ebpf::verdict::Frame;
+use mantle_ebpf::verdict::{Flow, Frame, Socket};
 
 /// Room for every frame that is answered, and for what tells of a conflict; of a longer one the rest is cut off.
 const ROOM: usize = 256;
@@ -33,12 +33,16 @@ impl Received {
 }
 
 impl Frame for Received {
+    /// IP is the kernel's own business here, and goes on to it whatever is decided.
+    const RELAYS: bool = false;
+
     fn head<const N: usize>(&mut self) -> Option<&[u8; N]> {
         self.bytes().first_chunk()
     }
 
-    fn copy<const N: usize>(&self, into: &mut [u8; N]) -> bool {
-        self.bytes().first_chunk().is_some_and(|bytes| {
+    fn copy<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool {
+        let from = usize::try_from(at).ok().and_then(|at| self.bytes().get(at..));
+        from.and_then(<[u8]>::first_chunk).is_some_and(|bytes| {
             *into = *bytes;
             true
         })
@@ -67,5 +71,13 @@ impl Frame for Received {
         let Some(head) = self.bytes[..self.length].first_chunk_mut() else { return false };
         *head = *bytes;
         true
+    }
+
+    fn readdress<const N: usize>(&mut self, start: &[u8; N]) -> bool {
+        self.overwrite(start)
+    }
+
+    fn socket<const N: usize>(&self, _: &Flow<N>) -> Socket {
+        Socket::Unknown
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mantle_ebpf::wire::Mac;
 
+use super::refusal::NoHandoff;
 use crate::protocol::{Answer, Change, Epoch, Health, Instant, Key, NodeName, Revision, Stance, Txn};
 
 /// What a node is told.
@@ -13,9 +14,14 @@ use crate::protocol::{Answer, Change, Epoch, Health, Instant, Key, NodeName, Rev
 pub enum Event {
     /// The instant that [`Node::deadline`](super::Node::deadline) named has come.
     Tick,
-    /// Addresses of these VIPs stand on their links: a predecessor on this machine left them. Those of which the config
-    /// knows nothing are named only if they could not be taken off, and [`Event::Stood`] tells when they are.
-    Found(BTreeSet<IpAddr>),
+    /// What a predecessor on this machine left.
+    Found {
+        /// The VIPs whose addresses stand on their links. Those of which the config knows nothing are named only if they
+        /// could not be taken off, and [`Event::Stood`] tells when they are.
+        standing: BTreeSet<IpAddr>,
+        /// Those of them that it left halfway in a handoff: it may have sent what hands them over, to be carried out late.
+        halfway: BTreeSet<IpAddr>,
+    },
     /// The MACs of the links and the VIPs that could be worn now, whenever either changes.
     Facts {
         /// The MAC per link that carries a VIP.
@@ -25,6 +31,8 @@ pub enum Event {
         /// How long this node may at worst go on answering after it sent a renewal, for any of these: what the fence in
         /// force allows. Told before a VIP that it is for becomes ready.
         bound: Duration,
+        /// The MAC that each VIP is answered with, where the kernel program can carry a handoff of it.
+        macs: BTreeMap<IpAddr, Mac>,
     },
     /// How the node's checks judge the VIPs that have any, whenever that changes. The others are in good health.
     Health(BTreeMap<IpAddr, Health>),
@@ -50,7 +58,16 @@ pub enum Event {
         /// When that try was sent (I3).
         sent: Instant,
     },
-    /// The agent is to end: release everything in order.
+    /// Somebody wants a VIP handed over: to this node, or to whichever is best.
+    HandOff {
+        /// The VIP.
+        vip: IpAddr,
+        /// The node that was asked for.
+        to: Option<NodeName>,
+    },
+    /// No connection is left on a VIP that was handed over.
+    Drained(IpAddr),
+    /// The agent is to end: hand everything over, or release it in order.
     Stop,
 }
 
@@ -97,6 +114,8 @@ pub enum Purpose {
     Claim,
     /// Take over from a silent owner.
     TakeOver,
+    /// Hand VIPs over to the node that is prepared for them.
+    HandOver,
     /// Give up VIPs.
     Release,
     /// Clear away a session that has long been silent.
@@ -147,6 +166,36 @@ pub enum Happening {
         /// How many VIPs it wears.
         vips: usize,
     },
+    /// A VIP is offered to another node.
+    Offered {
+        /// The VIP.
+        vip: IpAddr,
+        /// That node.
+        to: NodeName,
+    },
+    /// A VIP was handed over.
+    HandedOver {
+        /// The VIP.
+        vip: IpAddr,
+        /// Its new owner.
+        to: NodeName,
+        /// The new owner's epoch.
+        epoch: Epoch,
+        /// How long it took, from the offer.
+        took: Duration,
+    },
+    /// A VIP that was to be handed over stays, or is plainly released.
+    NotHandedOver {
+        /// The VIP.
+        vip: IpAddr,
+        /// Why.
+        why: NoHandoff,
+    },
+    /// The drain of a VIP that was handed over has ended.
+    DrainEnded {
+        /// The VIP.
+        vip: IpAddr,
+    },
     /// A VIP was released.
     Released {
         /// The VIP.
@@ -171,6 +220,11 @@ pub enum How {
         from: NodeName,
         /// For how long it had been silent.
         silence: Duration,
+    },
+    /// The owner handed it over.
+    HandedOver {
+        /// Whom from.
+        from: NodeName,
     },
     /// It was owner before its agent was restarted.
     Resumed,

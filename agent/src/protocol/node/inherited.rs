@@ -34,7 +34,7 @@ impl Node {
         }
         let mut vip = Vip::default();
         // Whatever of it still stood was told of at the start, and would be known here.
-        vip.found(false);
+        vip.found(false, false);
         vip.record_is(now, entry);
         vip.names(&self.settings.name, session).then_some(vip)
     }

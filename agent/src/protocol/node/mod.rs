@@ -18,10 +18,13 @@
 //! counted from before they were sent (I3).
 
 mod event;
+mod following;
+mod handing;
 mod inherited;
 mod look;
 mod owning;
 mod peers;
+mod refusal;
 mod session;
 mod vip;
 
@@ -32,11 +35,13 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 
 pub use event::{Effect, Event, Happening, How, Purpose, Request};
+use following::Offers;
 pub use look::{PeerLook, VipLook};
 use peers::Peers;
+pub use refusal::NoHandoff;
 use session::Own;
 pub use session::Standing;
-use vip::Vip;
+use vip::{Held, Vip};
 
 use super::{
     Answer, Change, Entry, Health, Instant, Key, NodeName, Revision, Stance, Timing, Txn, Value, View,
@@ -56,6 +61,10 @@ pub struct Settings {
     pub priority: u32,
     /// What it does with a VIP whose check fails on it while no other node is ready for it.
     pub when_nobody_is_ready: WhenNobodyIsReady,
+    /// How long it serves the connections of a VIP that it has handed over; zero if not at all.
+    pub drain: Duration,
+    /// After how long it hands a VIP over to a node of higher priority that is ready for it; never, if there is none.
+    pub preempt: Option<Duration>,
     /// The VIPs it competes for.
     pub vips: BTreeSet<IpAddr>,
 }
@@ -73,8 +82,12 @@ pub struct Node {
     /// Until when this node may act as owner of what is recorded as its own.
     right: Instant,
     peers: Peers,
+    /// What is offered to this node.
+    offers: Offers,
     /// The machine's facts; nothing is begun before they are known.
     links: Option<BTreeMap<String, Mac>>,
+    /// The MACs of the VIPs of which the kernel program can carry a handoff.
+    macs: BTreeMap<IpAddr, Mac>,
     /// How long it may at worst go on answering after it sent a renewal: what its slowest fence allows.
     bound: Duration,
     vips: BTreeMap<IpAddr, Vip>,
@@ -100,6 +113,8 @@ impl Node {
             own: Own::default(),
             right: Instant::ZERO,
             peers: Peers::default(),
+            offers: Offers::default(),
+            macs: BTreeMap::new(),
             links: None,
             bound: Timing::LONGEST_BOUND,
             vips,
@@ -123,7 +138,9 @@ impl Node {
             self.take_in(now, event);
         }
         self.wake = Instant::from_boot(Duration::MAX);
+        self.drain(now);
         self.move_vips(now);
+        self.say();
         self.keep_session(now);
         self.stand(now);
         self.forget_inherited();
@@ -136,8 +153,8 @@ impl Node {
     fn take_in(&mut self, now: Instant, event: Event) {
         match event {
             Event::Tick => {}
-            Event::Found(vips) => self.found(&vips),
-            Event::Facts { links, ready, bound } => self.learn(links, &ready, bound),
+            Event::Found { standing, halfway } => self.found(&standing, &halfway),
+            Event::Facts { links, ready, bound, macs } => self.learn(links, &ready, bound, macs),
             Event::Health(judged) => self.judge(&judged),
             Event::Stood(ip, stance) => {
                 if let Some(vip) = self.vips.get_mut(&ip) {
@@ -152,6 +169,8 @@ impl Node {
             }
             Event::Answered { request, sent, answer } => self.answered(now, &request, sent, &answer),
             Event::AcknowledgedToo { session, sent } => self.acknowledged_too(session, sent),
+            Event::HandOff { vip, to } => self.hand_off(vip, to),
+            Event::Drained(ip) => self.is_drained(now, ip),
             Event::Stop => self.stopping = true,
         }
     }
@@ -176,20 +195,27 @@ impl Node {
         &self.view
     }
 
-    fn found(&mut self, vips: &BTreeSet<IpAddr>) {
+    fn found(&mut self, standing: &BTreeSet<IpAddr>, halfway: &BTreeSet<IpAddr>) {
         for (ip, vip) in &mut self.vips {
-            vip.found(vips.contains(ip));
+            vip.found(standing.contains(ip), halfway.contains(ip));
         }
         // What stands though the config knows nothing of it could not be taken off yet.
-        for ip in vips {
+        for ip in standing {
             self.vips.entry(*ip).or_default();
         }
     }
 
-    fn learn(&mut self, links: BTreeMap<String, Mac>, ready: &BTreeSet<IpAddr>, bound: Duration) {
+    fn learn(
+        &mut self,
+        links: BTreeMap<String, Mac>,
+        ready: &BTreeSet<IpAddr>,
+        bound: Duration,
+        macs: BTreeMap<IpAddr, Mac>,
+    ) {
         let mut news = self.links.as_ref() != Some(&links) || self.bound != bound;
         self.links = Some(links);
         self.bound = bound;
+        self.macs = macs;
         for (ip, vip) in &mut self.vips {
             news |= vip.can_be_worn(ready.contains(ip));
         }
@@ -249,6 +275,13 @@ impl Node {
         match &key {
             Key::Node(name) => {
                 self.sessions_changed = true;
+                let session = match entry {
+                    Some(Entry { created, value: Value::Session(session), .. }) => Some((*created, session)),
+                    _ => None,
+                };
+                if *name != self.settings.name {
+                    self.offers.are(now, &self.settings.name, name, session);
+                }
                 match entry {
                     Some(entry @ Entry { value: Value::Session(session), .. }) => {
                         self.peers.heard(now, name, entry, session);
@@ -319,22 +352,47 @@ impl Node {
     fn stand(&mut self, now: Instant) {
         let live = self.own.live();
         let entitled = live.filter(|_| now < self.right);
-        let (mut worn, mut lapsed) = (0, 0);
+        let (mut worn, mut standing, mut lapsed) = (0, false, 0);
+        let mut wake = self.wake;
         for (ip, vip) in &mut self.vips {
             let name = &self.settings.name;
             lapsed += usize::from(entitled.is_none() && vip.worn_under(name, live).is_some());
-            let due = match vip.worn_under(name, entitled) {
-                Some(stance) => stance,
+            let due = if let Some(stance) = vip.worn_under(name, entitled) {
+                worn += 1;
+                match (stance, entitled) {
+                    (Stance::Owner { epoch, bound, .. }, Some(session)) => {
+                        let drained = self.offers.drained(*ip, session, &self.peers, self.settings.timing);
+                        let drained = drained.filter(|(_, until)| now < *until);
+                        wake = drained.map_or(wake, |(_, until)| wake.min(until));
+                        Stance::Owner { epoch, bound, drain: drained.map(|(drained, _)| drained.offer.mac) }
+                    }
+                    (stance, _) => stance,
+                }
+            } else if self.own.undecided() {
                 // A predecessor's address stands under its own lifetime until it is decided whose it is.
-                None if self.own.undecided() => continue,
-                None => Stance::Off,
+                continue;
+            } else if let Some(session) = entitled.filter(|_| self.macs.contains_key(ip)) {
+                // What still drains here is prepared for as it is: its address is in place.
+                let offered = match &vip.held {
+                    Held::By(holder) if vip.ready && !self.stopping && holder.node != *name => {
+                        self.offers.of_holder(*ip, holder, session, self.settings.timing)
+                    }
+                    _ => None,
+                };
+                let offered = offered.filter(|(_, until)| now < *until);
+                wake = offered.map_or(wake, |(_, until)| wake.min(until));
+                let prepared = offered.map(|(offered, _)| Stance::Prepared { from: offered.offer.mac });
+                vip.forwarding().or(prepared).unwrap_or(Stance::Off)
+            } else {
+                Stance::Off
             };
-            worn += usize::from(due != Stance::Off);
+            standing |= due != Stance::Off;
             if vip.order(due) {
                 self.effects.push(Effect::Stand(*ip, due));
             }
         }
-        if worn > 0 {
+        self.wake = wake;
+        if standing {
             self.wake_at(self.right);
         }
         match std::mem::replace(&mut self.lapsed, lapsed) {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::handing::Successor;
 use super::vip::{Held, Vip};
-use super::{Effect, Happening, How, Node, Purpose, Request};
+use super::{Effect, Happening, How, NoHandoff, Node, Purpose, Request};
 use crate::protocol::{
     Answer, Compare, Entry, Health, Holder, Instant, Key, NodeName, Record, Revision, Timing, Txn, Value,
     WhenNobodyIsReady, Write,
@@ -28,19 +29,22 @@ impl Node {
         let mut claims: BTreeMap<Option<NodeName>, Vec<IpAddr>> = BTreeMap::new();
         let mut releases = Vec::new();
         let mut silent: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        let mut handed: BTreeMap<Successor, Vec<IpAddr>> = BTreeMap::new();
         let ips: Vec<IpAddr> = self.vips.keys().copied().collect();
         for ip in ips {
             let mine = self.decide_leaving(now, ip, session);
             let wanted_back = !mine && self.wants_back(now, ip);
             let vip = &self.vips[&ip];
+            // A record that promises others a shorter wait than this node's bound is written anew with that.
+            let unsound = vip.doubtful || !vip.readable || vip.is_outgrown_by(self.bound);
+            let successor = vip.may_be_handed_to().filter(|_| mine && !unsound && !vip.leaving);
             let wants = if mine {
-                // A record that promises others a shorter wait than this node's bound is written anew with that.
-                vip.leaving || vip.doubtful || !vip.readable || vip.is_outgrown_by(self.bound)
+                vip.leaving || unsound || successor.is_some()
             } else {
                 (vip.ready || wanted_back) && !self.stopping
             };
-            // Nothing is given up, nor taken up anew, while anything of it still stands here (I4).
-            let may = !vip.pending && (vip.is_off() || (mine && !vip.leaving));
+            // Nothing is given up while anything of it still stands here (I4), nor taken up anew while it may be answered for.
+            let may = !vip.pending && (vip.is_off() || (mine && !vip.leaving) || (!mine && vip.is_silent()));
             if !wants || !may {
                 continue;
             }
@@ -51,6 +55,8 @@ impl Node {
             if mine {
                 if vip.leaving {
                     releases.push(ip);
+                } else if let Some(successor) = successor {
+                    handed.entry(successor).or_default().push(ip);
                 } else {
                     claims.entry(None).or_default().push(ip);
                 }
@@ -78,26 +84,34 @@ impl Node {
             self.claim(now, session, absent.as_ref(), &vips);
         }
         self.release(now, session, &releases);
+        for (to, vips) in handed {
+            self.hand_over(now, session, &to, &vips);
+        }
         for (node, vips) in silent {
             self.take_over(now, session, &node, &vips);
         }
         self.clear_long_silent(now);
     }
 
-    /// Whether the record names this node, which then leaves it if it cannot wear it, or should not.
+    /// Whether the record names this node, which then moves it on if it cannot wear it, or should not.
     fn decide_leaving(&mut self, now: Instant, ip: IpAddr, session: Revision) -> bool {
-        let Some(vip) = self.vips.get(&ip) else { return false };
+        let Some(vip) = self.vips.get_mut(&ip) else { return false };
         let mine = vip.names(&self.settings.name, session);
-        let leaves = mine && (self.stopping || !vip.wearable || self.yields(now, ip));
-        if let Some(vip) = self.vips.get_mut(&ip) {
-            vip.leaving |= leaves;
-            vip.held_last |= mine;
+        if mine {
+            vip.held_last = true;
+            self.move_on(now, ip, session);
+        } else {
+            let why = match &vip.held {
+                Held::By(holder) => NoHandoff::OwnedBy(holder.node.clone()),
+                Held::Nobody | Held::Unknown => NoHandoff::Unowned,
+            };
+            self.stays(ip, why);
         }
         mine
     }
 
     /// Whether an owner gives a VIP up for its health: to another node, or to nobody if that was asked for.
-    fn yields(&mut self, now: Instant, ip: IpAddr) -> bool {
+    pub(super) fn yields(&mut self, now: Instant, ip: IpAddr) -> bool {
         let Some(vip) = self.vips.get(&ip).filter(|vip| vip.health == Health::Failing) else { return false };
         if self.settings.when_nobody_is_ready == WhenNobodyIsReady::Release {
             return true;
@@ -210,9 +224,12 @@ impl Node {
 
     /// Whether this node renews at an owner's pace: it owns something, is about to, or suspects that an owner is gone.
     pub(super) fn must_be_quick(&mut self, now: Instant, session: Revision) -> bool {
+        if self.offers.are_there(session) {
+            return true;
+        }
         let mut suspect_at = None;
         for (ip, vip) in &self.vips {
-            if vip.pending || vip.names(&self.settings.name, session) {
+            if vip.pending || vip.handing.is_some() || vip.names(&self.settings.name, session) {
                 return true;
             }
             if let Held::By(holder) = &vip.held
@@ -283,7 +300,7 @@ impl Node {
     }
 
     /// Compares the records as seen (I5) and writes `record` into each.
-    fn writing(&mut self, vips: &[IpAddr], record: &Value) -> Txn {
+    pub(super) fn writing(&mut self, vips: &[IpAddr], record: &Value) -> Txn {
         let mut txn = Txn { compares: Vec::new(), writes: Vec::new() };
         for ip in vips {
             let Some(vip) = self.vips.get_mut(ip) else { continue };
@@ -331,6 +348,9 @@ impl Node {
                     Answer::Refused { .. } => now + renew / 4,
                     Answer::Failed | Answer::Unknown => now + renew,
                 };
+                // It may be carried out late, as long as the record is the one that it compares.
+                let open = request.purpose == Purpose::HandOver && *answer == Answer::Unknown;
+                vip.doubtful |= open && *compare == Compare::Modified(Key::Vip(*ip), vip.modified);
             }
         }
         match (request.purpose, answer) {
@@ -352,16 +372,24 @@ impl Node {
     /// Takes in a record.
     pub(super) fn record_is(&mut self, now: Instant, ip: IpAddr, entry: Option<&Entry>) {
         let Some(vip) = self.vips.get_mut(&ip) else { return };
-        let (before, known_since) = (vip.held.clone(), vip.since);
-        if !vip.record_is(now, entry) {
-            return;
+        let (before, known_since, modified) = (vip.held.clone(), vip.since, vip.modified);
+        let news = vip.record_is(now, entry);
+        if vip.modified != modified {
+            self.handing_is_decided(now, ip);
         }
+        let Some(vip) = self.vips.get_mut(&ip).filter(|_| news) else { return };
         if matches!(&vip.held, Held::By(holder) if holder.node != self.settings.name) {
             (vip.held_last, vip.keep_until) = (false, Instant::ZERO);
         }
         let (after, epoch) = (vip.held.clone(), vip.epoch);
         let is_own = |held: &Held| matches!(held, Held::By(holder) if holder.node == self.settings.name);
         let happening = match (&before, &after) {
+            (Held::By(from), Held::By(own))
+                if is_own(&after) && self.offers.came_from(ip, &from.node, own.session) =>
+            {
+                let how = How::HandedOver { from: from.node.clone() };
+                Happening::BecameOwner { vip: ip, epoch, how }
+            }
             (Held::By(holder), after) if is_own(after) && !is_own(&before) => {
                 let heard = self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at);
                 let silence = now.since(heard.max(known_since));

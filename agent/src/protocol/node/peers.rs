@@ -54,7 +54,12 @@ impl Peers {
 
     /// When a holder's session was last heard of, and how long it may go on after that.
     pub(super) fn last_heard(&self, holder: &Holder) -> Option<(Instant, Duration)> {
-        let heard = self.heard.get(&(holder.node.clone(), holder.session))?;
+        self.heard_of(&holder.node, holder.session)
+    }
+
+    /// When a session was last heard of, and how long it may go on after that.
+    pub(super) fn heard_of(&self, name: &NodeName, created: Revision) -> Option<(Instant, Duration)> {
+        let heard = self.heard.get(&(name.clone(), created))?;
         Some((heard.at, heard.bound))
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Effect, Happening, How, Node, Purpose, Request};
-use crate::protocol::{Answer, Compare, Instant, Key, Revision, Session, Txn, Value, Write};
+use crate::protocol::{Answer, Compare, Handoffs, Instant, Key, Revision, Session, Txn, Value, Write};
 
 /// How a node stands in etcd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,6 +49,8 @@ pub(super) struct Own {
     retry_at: Instant,
     acks: Option<Acks>,
     counter: u64,
+    /// What the session was last made to say of handoffs.
+    said: Handoffs,
 }
 
 impl Own {
@@ -202,8 +204,16 @@ impl Node {
         self.wake_at(now + interval);
     }
 
+    /// Renews at once where a handoff waits for this node's word.
+    pub(super) fn say(&mut self) {
+        if self.own.live().is_some() && self.handoffs() != self.own.said {
+            self.own.renew_soon();
+        }
+    }
+
     fn own_session(&mut self, now: Instant) -> Value {
         self.own.renewing(now);
+        self.own.said = self.handoffs();
         self.own.counter += 1;
         Value::Session(Session {
             machine: self.settings.machine.clone(),
@@ -212,6 +222,7 @@ impl Node {
             links: self.links.clone().unwrap_or_default(),
             ready: self.vips.iter().filter(|(_, vip)| vip.ready).map(|(ip, _)| *ip).collect(),
             priority: self.settings.priority,
+            handoffs: self.own.said.clone(),
             counter: self.own.counter,
         })
     }
@@ -260,6 +271,7 @@ impl Node {
         for vip in self.vips.values_mut() {
             vip.pending = false;
             vip.leaving = false;
+            vip.handing = None;
         }
         self.effects.push(Effect::Right(session, Instant::ZERO));
         self.tell(Happening::SessionLost(session));
@@ -302,9 +314,11 @@ impl Node {
                     }
                 }
             }
-            (Standing::Live(session), Purpose::Renew | Purpose::Claim | Purpose::TakeOver, _)
-                if request.session == Some(session) =>
-            {
+            (
+                Standing::Live(session),
+                Purpose::Renew | Purpose::Claim | Purpose::TakeOver | Purpose::HandOver,
+                _,
+            ) if request.session == Some(session) => {
                 self.renewal_answered(now, session, request.purpose, sent, answer);
             }
             _ => {}
@@ -370,15 +384,15 @@ impl Node {
         self.commit(now, Purpose::Clear, txn);
     }
 
-    /// What a resumed session owns and still stands goes on; what does not stand may be under a release that a
-    /// predecessor sent, so it is armed only once its record has changed.
+    /// What a resumed session owns and still stands goes on; what does not stand, or halfway in a handoff, may be under a
+    /// release or a handover that a predecessor sent, so it is armed only once its record has changed.
     fn resume_vips(&mut self, now: Instant, session: Revision) {
         let mut resumed = Vec::new();
         for (ip, vip) in &mut self.vips {
             if !vip.names(&self.settings.name, session) {
                 continue;
             }
-            vip.doubtful = vip.is_off();
+            vip.doubtful = vip.is_off() || vip.halfway;
             resumed.push(Happening::BecameOwner { vip: *ip, epoch: vip.epoch, how: How::Resumed });
         }
         for happening in resumed {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::handing::{Handing, Wishes};
 use super::peers::Peers;
 use crate::protocol::{Entry, Epoch, Health, Holder, Instant, NodeName, Revision, Stance, Value};
 
@@ -48,8 +49,15 @@ pub(super) struct Vip {
     pub(super) stood: Option<Stance>,
     /// This node is giving it up: it never re-arms under this record, whose release may be under way.
     pub(super) leaving: bool,
-    /// A predecessor's release of this record may be under way: re-arm only by a transaction that changes the record.
+    /// What gives this record away may be under way, sent by a predecessor or answered by nothing: re-arm only by a
+    /// transaction that changes the record.
     pub(super) doubtful: bool,
+    /// A predecessor left it halfway in a handoff.
+    pub(super) halfway: bool,
+    /// How far it is on its way to another node.
+    pub(super) handing: Option<Handing>,
+    /// Why and where it is to move.
+    pub(super) wishes: Wishes,
     /// A transaction on it is under way.
     pub(super) pending: bool,
     /// No new transaction on it before.
@@ -73,6 +81,9 @@ impl Default for Vip {
             stood: None,
             leaving: false,
             doubtful: false,
+            halfway: false,
+            handing: None,
+            wishes: Wishes::default(),
             pending: false,
             retry_at: Instant::ZERO,
         }
@@ -80,8 +91,9 @@ impl Default for Vip {
 }
 
 impl Vip {
-    /// Whether a predecessor left its address standing.
-    pub(super) fn found(&mut self, stands: bool) {
+    /// Whether a predecessor left its address standing, and that halfway in a handoff.
+    pub(super) fn found(&mut self, stands: bool, halfway: bool) {
+        self.halfway = halfway;
         self.stood = if stands { None } else { Some(Stance::Off) };
     }
 
@@ -171,9 +183,11 @@ impl Vip {
     pub(super) fn worn_under(&self, name: &NodeName, entitled: Option<Revision>) -> Option<Stance> {
         let session = entitled?;
         match &self.held {
-            Held::By(holder) if self.names(name, session) && !self.leaving && !self.doubtful => {
-                Some(Stance::Owner { epoch: self.epoch, bound: holder.bound })
-            }
+            Held::By(holder) if self.names(name, session) && !self.leaving => match self.yielding() {
+                Some(yielding) => Some(yielding),
+                None if self.doubtful => None,
+                None => Some(Stance::Owner { epoch: self.epoch, bound: holder.bound, drain: None }),
+            },
             _ => None,
         }
     }
@@ -181,6 +195,12 @@ impl Vip {
     /// Whether the record promises others a shorter wait than this bound.
     pub(super) fn is_outgrown_by(&self, bound: Duration) -> bool {
         matches!(&self.held, Held::By(holder) if holder.bound < bound)
+    }
+
+    /// Whether the kernel confirmed that nothing is answered for it here, and nothing else is ordered.
+    pub(super) fn is_silent(&self) -> bool {
+        let silent = matches!(self.stood, Some(Stance::Prepared { .. } | Stance::Forwarding { .. }));
+        self.is_off() || (silent && self.stood == self.wanted)
     }
 
     /// Whether the kernel confirmed that nothing of it stands here.

@@ -89,6 +89,9 @@ impl Programs {
                 own: OWN,
                 peer: Mac::ZERO,
                 reserved: [0; 2],
+                turn: 1,
+                announced: 0,
+                asks_as: Address::NONE,
             };
             map.insert(address, vip, 0).expect("there is room for so many");
         }

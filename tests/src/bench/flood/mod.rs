@@ -126,8 +126,15 @@ fn own_vip(owner: &Host, mode: Mode) -> Dataplane {
         assert_eq!(attached, asked_for);
         dataplane.right().grant(1, Instant::from_boot(Duration::from_secs(u64::from(u32::MAX))));
         let mac = link.mac.expect("a veth has a MAC");
-        let entry =
-            Entry { link: link.index, mac, state: State::Owner, peer: None, router: false, session: 1 };
+        let entry = Entry {
+            link: link.index,
+            mac,
+            state: State::Owner,
+            peer: None,
+            router: false,
+            session: 1,
+            asks_as: None,
+        };
         dataplane.set(IpAddr::V4(VIP), &entry).expect("there is room for one VIP");
         dataplane
     })

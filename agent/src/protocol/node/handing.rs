@@ -1,0 +1,453 @@
+//! The owner's side of a handoff: whom to offer a VIP to, when to yield, when to hand the record over, how long to drain.
+//!
+//! ```text
+//!         prepared, says the successor     yields, says the kernel: hand over
+//! Offered ─────────────────────▶ Yielding ─────────────────────────────────────▶ Draining ──▶ off
+//!    │ too late, or gone            │ too late, or refused        record names the successor
+//!    └──────────▶ the next, or the plain release ◀────────────────┘
+//! ```
+//!
+//! What hands the record over compares it, both sessions, and so can be sent only while the kernel yields (I4). Once sent it
+//! may be carried out late: when its outcome is unknown this node goes on yielding, within its right, and is owner again only
+//! by a transaction that changes the record. To read it would not be enough.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mantle_ebpf::wire::Mac;
+
+use super::vip::{Held, Vip};
+use super::{Happening, NoHandoff, Node, Purpose};
+use crate::protocol::{
+    Compare, Entry, Holder, Instant, Key, NodeName, Offer, Record, Revision, Session, Stance, Value,
+};
+
+/// A node that is to follow as owner, by name and session.
+pub(super) type Successor = (NodeName, Revision);
+
+/// A VIP that is offered, yielded or drained.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Handing {
+    /// What this node's session says of it.
+    pub(super) offer: Offer,
+    /// When it was offered.
+    began: Instant,
+    pub(super) step: Step,
+}
+
+/// How far a handoff has come, as the owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    /// The successor is to say until then that it is prepared.
+    Offered {
+        /// Until when.
+        until: Instant,
+    },
+    /// The successor is prepared: this node yields to it, and hands the record over as soon as the kernel says so.
+    Yielding {
+        /// The successor's MAC.
+        to: Mac,
+        /// Until when the kernel is to have said so.
+        until: Instant,
+    },
+    /// The record names the successor: what is left here are the connections that were opened here.
+    Draining {
+        /// The successor's MAC.
+        to: Mac,
+        /// Until when they are served.
+        until: Instant,
+        /// Until when the successor is waited for to answer. This node goes on yielding until then: what comes meanwhile is
+        /// served here rather than sent on to a node that does not answer yet.
+        opens_by: Instant,
+        /// Whether it answers.
+        opened: bool,
+    },
+}
+
+/// Why and where a VIP is to move, beyond what its node's own state says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Wishes {
+    /// Somebody asked for it.
+    asked: Option<Asked>,
+    /// A node that goes before this one is ready for it, and since when.
+    preferred: Option<(Successor, Instant)>,
+    /// Who was offered it in vain since the wish came up.
+    tried: Vec<Successor>,
+}
+
+/// What somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    /// The node that is to follow; any if it is not said.
+    to: Option<NodeName>,
+}
+
+/// Why a VIP is to move.
+enum Urge {
+    /// It cannot stay: if nobody follows it is released.
+    Must,
+    /// It was asked for: to that node, or to any. If nobody follows it stays.
+    Asked(Option<NodeName>),
+    /// This node goes before its owner. If it does not follow the VIP stays.
+    Preferred(NodeName),
+}
+
+/// To how many nodes a VIP is offered, one after the other.
+const MOST_TRIES: usize = 3;
+
+impl Vip {
+    /// How this node yields it, if it has come to that.
+    pub(super) fn yielding(&self) -> Option<Stance> {
+        match &self.handing {
+            Some(Handing {
+                offer,
+                step: Step::Yielding { to, .. } | Step::Draining { to, opened: false, .. },
+                ..
+            }) => Some(Stance::Yielding { to: *to, number: offer.number }),
+            _ => None,
+        }
+    }
+
+    /// How this node serves what is left of it, if it has handed it over.
+    pub(super) fn forwarding(&self) -> Option<Stance> {
+        match &self.handing {
+            Some(Handing { step: Step::Draining { to, opened: true, .. }, .. }) => {
+                Some(Stance::Forwarding { to: *to })
+            }
+            Some(Handing { step: Step::Draining { .. }, .. }) => self.yielding(),
+            _ => None,
+        }
+    }
+
+    /// Whom the record can be handed over to now: the kernel has confirmed that this node yields.
+    pub(super) fn may_be_handed_to(&self) -> Option<Successor> {
+        let handing = self.handing.as_ref()?;
+        let yields =
+            self.yielding().is_some_and(|yields| self.stood == Some(yields) && self.wanted == Some(yields));
+        yields.then(|| (handing.offer.to.clone(), handing.offer.session))
+    }
+
+    /// Takes an offer back, unless what hands the record over may have been sent.
+    fn withdraw(&mut self) {
+        if !self.pending && !self.doubtful {
+            self.handing = None;
+        }
+    }
+}
+
+impl Node {
+    /// How long each step of a handoff may take.
+    fn step_limit(&self) -> Duration {
+        self.settings.timing.right / 2
+    }
+
+    /// Somebody wants a VIP handed over.
+    pub(super) fn hand_off(&mut self, ip: IpAddr, to: Option<NodeName>) {
+        let refusal = match (self.vips.get_mut(&ip), self.own.live()) {
+            (None, _) => NoHandoff::UnknownVip,
+            (Some(vip), Some(session)) if vip.names(&self.settings.name, session) => {
+                if vip.leaving {
+                    NoHandoff::Leaving
+                } else if to.as_ref() == Some(&self.settings.name) {
+                    NoHandoff::OwnerAlready
+                } else {
+                    vip.wishes.asked = Some(Asked { to });
+                    return;
+                }
+            }
+            (Some(vip), _) => match &vip.held {
+                Held::By(holder) if holder.node != self.settings.name => {
+                    NoHandoff::OwnedBy(holder.node.clone())
+                }
+                Held::By(_) | Held::Nobody | Held::Unknown => NoHandoff::Unowned,
+            },
+        };
+        self.tell(Happening::NotHandedOver { vip: ip, why: refusal });
+    }
+
+    /// Takes a VIP that the record says is this node's a step further on its way to another, if it is to go there.
+    pub(super) fn move_on(&mut self, now: Instant, ip: IpAddr, session: Revision) {
+        let urge = self.urge(now, ip);
+        let Some(vip) = self.vips.get_mut(&ip) else { return };
+        if !vip.wearable {
+            vip.leaving = true;
+        }
+        if vip.leaving {
+            vip.withdraw();
+            self.stays(ip, NoHandoff::Leaving);
+            return;
+        }
+        let Some(urge) = urge else {
+            vip.withdraw();
+            vip.wishes.tried.clear();
+            return;
+        };
+        // Nothing is begun before what is under way is decided.
+        if vip.pending || vip.doubtful || self.goes_on(now, ip, session) {
+            return;
+        }
+        let Some(vip) = self.vips.get_mut(&ip) else { return };
+        if let Some(given_up) = vip.handing.take() {
+            vip.wishes.tried.push((given_up.offer.to, given_up.offer.session));
+        }
+        match self.successor(now, ip, &urge) {
+            Ok(to) => self.offer(now, ip, to),
+            Err(why) => self.nobody_follows(now, ip, &urge, why),
+        }
+    }
+
+    /// Why a VIP of this node's is to move, if it is.
+    fn urge(&mut self, now: Instant, ip: IpAddr) -> Option<Urge> {
+        if self.stopping || self.yields(now, ip) {
+            return Some(Urge::Must);
+        }
+        if let Some(Asked { to }) = self.vips.get(&ip).and_then(|vip| vip.wishes.asked.clone()) {
+            return Some(Urge::Asked(to));
+        }
+        let delay = self.settings.preempt?;
+        let own = self.settings.priority;
+        let before = self.followers(now, ip).filter(|(_, _, session)| session.priority > own);
+        let first = before.min_by_key(|(name, _, session)| (Reverse(session.priority), *name));
+        let first = first.map(|(name, created, _)| (name.clone(), created));
+        let vip = self.vips.get_mut(&ip)?;
+        let Some(first) = first else {
+            vip.wishes.preferred = None;
+            return None;
+        };
+        let since = match &vip.wishes.preferred {
+            Some((known, since)) if *known == first => *since,
+            _ => now,
+        };
+        let name = first.0.clone();
+        vip.wishes.preferred = Some((first, since));
+        if now < since + delay {
+            self.wake_at(since + delay);
+            return None;
+        }
+        Some(Urge::Preferred(name))
+    }
+
+    /// Whether a handoff that has begun goes on: it is within its time, and the successor is there.
+    fn goes_on(&mut self, now: Instant, ip: IpAddr, session: Revision) -> bool {
+        let limit = self.step_limit();
+        let Some(vip) = self.vips.get(&ip) else { return false };
+        let Some(Handing { offer, step, .. }) = &vip.handing else { return false };
+        let entry =
+            self.view.get(&Key::Node(offer.to.clone())).filter(|entry| entry.created == offer.session);
+        let Some(Entry { value: Value::Session(other), .. }) = entry else { return false };
+        if !self.macs.contains_key(&ip) {
+            return false;
+        }
+        let until = match step {
+            Step::Draining { .. } => return false,
+            Step::Yielding { until, .. } => *until,
+            Step::Offered { until } => {
+                let prepared = other.handoffs.prepared.get(&ip);
+                let for_this = prepared.filter(|word| (word.session, word.number) == (session, offer.number));
+                if let Some(to) = for_this.map(|word| word.mac) {
+                    let until = now + limit;
+                    if let Some(handing) = self.vips.get_mut(&ip).and_then(|vip| vip.handing.as_mut()) {
+                        handing.step = Step::Yielding { to, until };
+                    }
+                    until
+                } else if other.ready.contains(&ip) {
+                    *until
+                } else {
+                    return false;
+                }
+            }
+        };
+        if now < until {
+            self.wake_at(until);
+        }
+        now < until
+    }
+
+    /// The nodes that could follow as owner of a VIP: alive, ready for it and able to take part.
+    fn followers(&self, now: Instant, ip: IpAddr) -> impl Iterator<Item = (&NodeName, Revision, &Session)> {
+        self.view.iter().filter_map(move |(key, entry)| match (key, &entry.value) {
+            (Key::Node(name), Value::Session(session)) if *name != self.settings.name => {
+                let alive = self.peers.alive_until(name, entry.created).is_some_and(|until| now < until);
+                let follows = alive && session.handoffs.able && session.ready.contains(&ip);
+                follows.then_some((name, entry.created, session))
+            }
+            _ => None,
+        })
+    }
+
+    /// The best of those that were not tried in vain.
+    fn successor(&self, now: Instant, ip: IpAddr, urge: &Urge) -> Result<Successor, NoHandoff> {
+        if !self.macs.contains_key(&ip) {
+            return Err(NoHandoff::NotFenced);
+        }
+        let tried = self.vips.get(&ip).map_or(&[][..], |vip| &vip.wishes.tried);
+        let wanted = match urge {
+            Urge::Must | Urge::Asked(None) => None,
+            Urge::Asked(Some(name)) | Urge::Preferred(name) => Some(name),
+        };
+        let untried = self.followers(now, ip).filter(|(name, created, _)| {
+            wanted.is_none_or(|wanted| wanted == *name)
+                && !tried.iter().any(|(tried, session)| (tried, session) == (*name, created))
+        });
+        let best = untried.min_by_key(|(name, _, session)| (Reverse(session.priority), *name));
+        match (best, tried.last()) {
+            (Some((name, created, _)), _) if tried.len() < MOST_TRIES => Ok((name.clone(), created)),
+            (_, Some((name, _))) => Err(NoHandoff::Unprepared(name.clone())),
+            (_, None) => Err(wanted.map_or(NoHandoff::NobodyReady, |name| self.why_not(now, ip, name))),
+        }
+    }
+
+    /// Why a node cannot follow.
+    fn why_not(&self, now: Instant, ip: IpAddr, name: &NodeName) -> NoHandoff {
+        match self.view.get(&Key::Node(name.clone())) {
+            Some(Entry { value: Value::Session(session), created, .. })
+                if self.peers.alive_until(name, *created).is_some_and(|until| now < until) =>
+            {
+                if session.ready.contains(&ip) {
+                    NoHandoff::NotAble(name.clone())
+                } else {
+                    NoHandoff::NotReady(name.clone())
+                }
+            }
+            _ => NoHandoff::NotAlive(name.clone()),
+        }
+    }
+
+    fn offer(&mut self, now: Instant, ip: IpAddr, (to, session): Successor) {
+        let until = now + self.step_limit();
+        self.wake_at(until);
+        let (Some(vip), Some(mac)) = (self.vips.get_mut(&ip), self.macs.get(&ip).copied()) else { return };
+        // By the clock: so that neither an earlier offer nor one of an earlier agent has the same.
+        let number = u64::try_from(now.since_boot().as_micros()).unwrap_or(u64::MAX);
+        let offer = Offer { to: to.clone(), session, number, mac };
+        vip.handing = Some(Handing { offer, began: now, step: Step::Offered { until } });
+        self.tell(Happening::Offered { vip: ip, to });
+    }
+
+    /// Nobody follows: what cannot stay is released, what can stays.
+    fn nobody_follows(&mut self, now: Instant, ip: IpAddr, urge: &Urge, why: NoHandoff) {
+        let Some(vip) = self.vips.get_mut(&ip) else { return };
+        let was_tried = !std::mem::take(&mut vip.wishes.tried).is_empty();
+        let asked = vip.wishes.asked.take().is_some();
+        match urge {
+            Urge::Must => vip.leaving = true,
+            Urge::Asked(_) => {}
+            Urge::Preferred(_) => {
+                if let Some((_, since)) = &mut vip.wishes.preferred {
+                    *since = now;
+                }
+            }
+        }
+        if asked || was_tried {
+            self.tell(Happening::NotHandedOver { vip: ip, why });
+        }
+    }
+
+    /// Whoever asked for a VIP to be handed over is told that it is not.
+    pub(super) fn stays(&mut self, ip: IpAddr, why: NoHandoff) {
+        let asked = self.vips.get_mut(&ip).and_then(|vip| vip.wishes.asked.take());
+        if asked.is_some() {
+            self.tell(Happening::NotHandedOver { vip: ip, why });
+        }
+    }
+
+    /// Hands VIPs over to the node that is prepared for them, all of which the kernel yields.
+    pub(super) fn hand_over(&mut self, now: Instant, session: Revision, to: &Successor, vips: &[IpAddr]) {
+        let key = Key::Node(to.0.clone());
+        let Some(Value::Session(successor)) = self.view.get(&key).map(|entry| &entry.value) else { return };
+        let holder = Holder { node: to.0.clone(), session: to.1, bound: successor.bound };
+        let record = Value::Record(Record { owner: Some(holder) });
+        for batch in vips.chunks(crate::protocol::Txn::MOST_VIPS) {
+            let mut txn = self.writing(batch, &record);
+            let (compare, write) = self.renewal(now, session);
+            txn.compares.extend([Compare::Created(key.clone(), to.1), compare]);
+            txn.writes.push(write);
+            self.commit(now, Purpose::HandOver, txn);
+        }
+    }
+
+    /// A record has changed: what was to hand it over can be carried out no more, or it was.
+    pub(super) fn handing_is_decided(&mut self, now: Instant, ip: IpAddr) {
+        let able = self.macs.contains_key(&ip);
+        let (drain, limit) = (self.settings.drain, self.step_limit());
+        let Some(vip) = self.vips.get_mut(&ip) else { return };
+        let Some(mut handing) = vip.handing.take() else { return };
+        let (to, session) = (handing.offer.to.clone(), handing.offer.session);
+        if !vip.names(&to, session) {
+            if !matches!(handing.step, Step::Draining { .. }) {
+                vip.wishes.tried.push((to, session));
+            }
+            return;
+        }
+        let Step::Yielding { to: mac, .. } = handing.step else {
+            // The new owner wrote it anew.
+            vip.handing = Some(handing).filter(|handing| matches!(handing.step, Step::Draining { .. }));
+            return;
+        };
+        vip.wishes = Wishes::default();
+        let (epoch, took) = (vip.epoch, now.since(handing.began));
+        handing.step = Step::Draining { to: mac, until: now + drain, opens_by: now + limit, opened: false };
+        vip.handing = Some(handing).filter(|_| able);
+        let ended = vip.handing.is_none();
+        self.tell(Happening::HandedOver { vip: ip, to, epoch, took });
+        if ended {
+            self.tell(Happening::DrainEnded { vip: ip });
+        }
+    }
+
+    /// Goes on with what was handed over: forwards once the successor answers, and ends the drains whose time is over.
+    pub(super) fn drain(&mut self, now: Instant) {
+        let (mut open, mut over) = (Vec::new(), Vec::new());
+        let mut wake = self.wake;
+        for (ip, vip) in &self.vips {
+            let Some(Handing { offer, step: Step::Draining { until, opens_by, opened, .. }, .. }) =
+                &vip.handing
+            else {
+                continue;
+            };
+            let answers = *opened || now >= *opens_by || !self.is_prepared(*ip, offer);
+            if !self.macs.contains_key(ip) || (answers && now >= *until) {
+                over.push(*ip);
+            } else if answers {
+                open.push(*ip);
+                wake = wake.min(*until);
+            } else {
+                wake = wake.min(*opens_by);
+            }
+        }
+        self.wake = wake;
+        for ip in open {
+            let handing = self.vips.get_mut(&ip).and_then(|vip| vip.handing.as_mut());
+            if let Some(Handing { step: Step::Draining { opened, .. }, .. }) = handing {
+                *opened = true;
+            }
+        }
+        for ip in over {
+            if let Some(vip) = self.vips.get_mut(&ip) {
+                vip.handing = None;
+            }
+            self.tell(Happening::DrainEnded { vip: ip });
+        }
+    }
+
+    /// Whether the successor still says that it is prepared: it does not answer yet.
+    fn is_prepared(&self, ip: IpAddr, offer: &Offer) -> bool {
+        let entry =
+            self.view.get(&Key::Node(offer.to.clone())).filter(|entry| entry.created == offer.session);
+        match entry.map(|entry| &entry.value) {
+            Some(Value::Session(session)) => {
+                session.handoffs.prepared.get(&ip).is_some_and(|word| word.number == offer.number)
+            }
+            _ => false,
+        }
+    }
+
+    /// No connection is left on a VIP that was handed over.
+    pub(super) fn is_drained(&mut self, now: Instant, ip: IpAddr) {
+        let handing = self.vips.get_mut(&ip).and_then(|vip| vip.handing.as_mut());
+        if let Some(Handing { step: Step::Draining { until, .. }, .. }) = handing {
+            *until = now;
+        }
+    }
+}
