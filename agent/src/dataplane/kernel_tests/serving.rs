@@ -60,7 +60,7 @@ fn a_right_ends_at_once_and_serves_no_entry_of_another_session() {
         assert_eq!(dataplane.right().read(), Right { session: SESSION + 1, until });
         lab.assert_silent();
         for vip in [VIP4, VIP6] {
-            let entry = super::super::Entry { session: SESSION + 1, ..lab.entry(State::Owner) };
+            let entry = Entry { session: SESSION + 1, ..lab.entry(State::Owner) };
             dataplane.set(vip, &entry).unwrap();
         }
         lab.assert_answered();
