@@ -1,7 +1,7 @@
 //! What outlives the agent: a directory of pinned maps and of the programs' links.
 //!
 //! ```text
-//! <bpffs>/<name>/layout-1-net-4026531840/VIPS …          the maps
+//! <bpffs>/<name>/layout-2-net-4026531840/VIPS …          the maps
 //!                                       /link-7/ingress  a program's link to the interface 7
 //! ```
 //! The layout's version and the network namespace are part of the path: what another version of Mantle left, or an agent

@@ -40,4 +40,4 @@ pub(crate) unsafe fn find<const N: usize>(context: *mut c_void, flow: &Flow<N>) 
 }
 
 /// The network namespace that the frame is in. All bits: the kernel wants the constant's 32 extended with its sign.
-const CURRENT: u64 = BPF_F_CURRENT_NETNS as i64 as u64;
+const CURRENT: u64 = (BPF_F_CURRENT_NETNS as i64).cast_unsigned();

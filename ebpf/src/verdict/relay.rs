@@ -45,7 +45,7 @@ pub(super) fn ipv4(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, 
     let transport = sight::ipv4_transport(head);
     let mut flow = Flow([0; 12]);
     put::<0, 8, _>(&mut flow.0, get::<26, 8, _>(head));
-    if stays(frame, side, transport, &mut flow, |flow, ports| put::<8, 4, _>(flow, ports)) {
+    if stays(frame, side, transport, &mut flow, put::<8, 4, _>) {
         return Verdict::Pass;
     }
     let mut start = [0; V4];
@@ -73,7 +73,7 @@ pub(super) fn ipv6(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, 
     };
     let mut flow = Flow([0; 36]);
     put::<0, 32, _>(&mut flow.0, get::<22, 32, _>(head));
-    if stays(frame, side, transport, &mut flow, |flow, ports| put::<32, 4, _>(flow, ports)) {
+    if stays(frame, side, transport, &mut flow, put::<32, 4, _>) {
         return Verdict::Pass;
     }
     let mut start = [0; V6];

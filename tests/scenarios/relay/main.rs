@@ -49,7 +49,9 @@ fn open_connections_live_on_and_new_ones_go_to_the_successor(name: &str, hook: H
     let neighbour = pair.lab.host("neighbour");
     // It believes no announcement. A kernel would believe a solicitation, and so be able to answer it; this one is known.
     let stubborn = pair.lab.host("stubborn");
-    VIPS.iter().for_each(|vip| stubborn.pin_neighbour(PUBLIC_LINK, *vip, pair.one.mac));
+    for vip in VIPS {
+        stubborn.pin_neighbour(PUBLIC_LINK, vip, pair.one.mac);
+    }
     for own in own_addresses(&stubborn) {
         pair.other.host.pin_neighbour(pair.other.link, own, stubborn.port(PUBLIC_LINK).mac());
     }

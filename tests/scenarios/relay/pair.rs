@@ -104,7 +104,9 @@ impl Node {
     }
 
     fn wear(&self) {
-        VIPS.into_iter().for_each(|vip| self.host.add_address(self.link, IpNet::from(vip)));
+        for vip in VIPS {
+            self.host.add_address(self.link, IpNet::from(vip));
+        }
     }
 }
 

@@ -156,6 +156,15 @@ pub(super) const COSTS_OF_MANY: [Figure; 7] = [
     figure("cost_many_ns", "4096 VIPs: solicitation answered", "x", 1.2),
 ];
 
+/// How much longer a packet takes that a node which has handed the VIP over sends on: four in five come through.
+pub(super) const FORWARD: Figure = Figure {
+    name: "forward",
+    what: "forwarding: time per packet, over the direct path",
+    unit: "x",
+    bound: 1.0 / 0.8,
+    note: "one processor carries a packet all its way here, through the node before and twice through the switch",
+};
+
 /// What an answer to a flood of ARP costs the owner at TC: a share of what the kernel's own responder takes.
 pub(super) const FLOOD_TC: Figure =
     figure("flood_tc", "ARP flood: owner's time per answer, TC over kernel", "x", 1.0 / 1.5);

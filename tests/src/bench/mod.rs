@@ -10,6 +10,7 @@ mod crash_with_leader;
 mod etcd_writes;
 mod figures;
 mod flood;
+mod forward;
 mod idle;
 mod killed_agent;
 mod machine;
@@ -49,7 +50,7 @@ const fn bench(name: &'static str, measure: fn(usize) -> Vec<Series>) -> Bench {
     Bench { name, measure, is_long: false }
 }
 
-const BENCHES: [Bench; 18] = [
+const BENCHES: [Bench; 19] = [
     bench("planned-stop", planned_stop::measure),
     bench("crash", crash::by_default),
     bench("crash-fast", crash::fast),
@@ -67,6 +68,7 @@ const BENCHES: [Bench; 18] = [
     bench("etcd-writes", etcd_writes::measure),
     bench("cost", cost::measure),
     bench("flood", flood::measure),
+    bench("forward", forward::measure),
     Bench { name: "no-false-alarm", measure: no_false_alarm::measure, is_long: true },
 ];
 

@@ -9,7 +9,7 @@ use aya::EbpfLoader;
 use aya::maps::{HashMap, Map, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, TcAttachType};
-use mantle_ebpf::layout::{Address, Vip};
+use mantle_ebpf::layout::{Address, VERSION, Vip};
 use tokio::time::sleep;
 
 use super::super::{Dataplane, State, bpffs};
@@ -177,5 +177,6 @@ fn an_entry_whose_slot_cannot_be_is_dropped() {
 fn inner() -> std::path::PathBuf {
     let outer = Path::new(bpffs::ROOT).join(NAME);
     let mut entries = outer.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    entries.find(|path| path.to_str().unwrap().contains("layout-1")).unwrap()
+    let ours = format!("layout-{VERSION}");
+    entries.find(|path| path.to_str().unwrap().contains(&ours)).unwrap()
 }

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::select;
+use tokio::time::{interval, sleep, timeout};
 
-use super::super::{AttachError, Counter, Counters, Kind, Right, State};
-use super::ground::{SESSION, VIP4, VIP6, after, in_lab};
+use super::super::{AttachError, Counter, Counters, Dataplane, Entry, Kind, Right, State};
+use super::ground::{NAME, SESSION, VIP4, VIP6, after, entry, in_lab};
+use crate::announce::Frames;
 use crate::clock;
 use crate::config::Mode;
 
@@ -58,7 +60,7 @@ fn a_right_ends_at_once_and_serves_no_entry_of_another_session() {
         assert_eq!(dataplane.right().read(), Right { session: SESSION + 1, until });
         lab.assert_silent();
         for vip in [VIP4, VIP6] {
-            let entry = super::super::Entry { session: SESSION + 1, ..lab.entry(State::Owner) };
+            let entry = Entry { session: SESSION + 1, ..lab.entry(State::Owner) };
             dataplane.set(vip, &entry).unwrap();
         }
         lab.assert_answered();
@@ -67,6 +69,53 @@ fn a_right_ends_at_once_and_serves_no_entry_of_another_session() {
             dataplane.set(vip, &lab.entry(State::Prepared)).unwrap();
         }
         lab.assert_silent();
+    });
+}
+
+#[test]
+fn what_yields_is_seen_to_forward_once_the_successor_has_announced_it() {
+    in_lab(async |lab| {
+        let (mut dataplane, _) = lab.start(Mode::Tc);
+        dataplane.right().grant(SESSION, after(3_600_000));
+        let mut events = dataplane.events().unwrap();
+        let mut port = lab.port;
+        let yielding = Entry { peer: Some(port.mac), ..entry(&lab.link, State::Yielding) };
+        // Twice: what is written anew yields anew.
+        for _ in 0..2 {
+            // At most one event of a kind in 100 ms.
+            sleep(Duration::from_millis(110)).await;
+            for vip in [VIP4, VIP6] {
+                dataplane.set(vip, &yielding).unwrap();
+            }
+            for vip in [VIP4, VIP6] {
+                assert_eq!(dataplane.entries()[&vip].state, Some(State::Yielding));
+                // Until one arrives: a cable carries a little later than it says.
+                let announced = async {
+                    let mut beat = interval(Duration::from_millis(120));
+                    loop {
+                        select! {
+                            event = events.next() => return event.unwrap(),
+                            _ = beat.tick() => {
+                                Frames::new(vip, port.mac, false).iter().for_each(|frame| port.send(frame));
+                            }
+                        }
+                    }
+                };
+                let event = timeout(Duration::from_secs(5), announced).await.unwrap();
+                assert_eq!((event.kind, event.vip, event.mac), (Kind::Announced, vip, port.mac));
+                assert_eq!(dataplane.entries()[&vip].state, Some(State::Forwarding));
+                let seen = dataplane.look().unwrap().vips().unwrap();
+                let seen = seen.iter().find(|seen| seen.vip == vip).unwrap();
+                assert_eq!(seen.entry.state, Some(State::Forwarding));
+            }
+        }
+        // Another agent takes over what it finds, and its own writings are others than those before.
+        drop(dataplane);
+        let mut dataplane = Dataplane::open(NAME, Mode::Tc).unwrap();
+        assert_eq!(dataplane.entries()[&VIP4].state, Some(State::Forwarding));
+        dataplane.set(VIP4, &yielding).unwrap();
+        assert_eq!(dataplane.entries()[&VIP4].state, Some(State::Yielding));
+        assert_eq!(dataplane.entries()[&VIP6].state, Some(State::Forwarding));
     });
 }
 

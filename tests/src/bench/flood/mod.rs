@@ -161,7 +161,7 @@ fn run_time(thread: Pid) -> Duration {
 }
 
 /// How many frames have come in on a link of the calling thread's network namespace.
-fn received(link: &str) -> u32 {
+pub(super) fn received(link: &str) -> u32 {
     const PATH: &str = "/proc/thread-self/net/dev";
     let text = fs::read_to_string(PATH).unwrap_or_else(|error| panic!("cannot read {PATH}: {error}"));
     let of_link = |line: &str| line.trim_start().strip_prefix(link)?.strip_prefix(':').map(str::to_owned);
