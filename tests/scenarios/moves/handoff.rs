@@ -98,9 +98,10 @@ fn a_vip_is_handed_there_and_back_by_command() {
     assert_eq!(owners(&stage, VIP6), [Some("na".into())], "the other stays where it is");
     let (code, told) = hand_off(&stage, 0, &["--wait"]);
     assert_eq!(code, Some(0), "{told}");
+    let drained = now();
     assert!(told.contains("drained after "), "{told}");
     assert!(!has_address(&stage, 0, VIP));
-    assert_eq!(lost_since(&stage, VIP, began), 0);
+    assert_eq!(stage.client.so_far().of(VIP).lost_in(began..drained), 0, "until the drain's end");
     stage.end();
     drop(services);
 }
