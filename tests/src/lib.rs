@@ -9,6 +9,7 @@ pub mod asker;
 pub mod bench;
 pub mod clock;
 pub mod demo;
+pub mod echo;
 pub mod etcd;
 pub mod history;
 pub mod host;

@@ -4,25 +4,25 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mantle_tests::clock::now;
+use mantle_tests::echo::{Connection, Echo};
 use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 use serde_json::Value;
 
-use crate::service::{Connection, Service};
 use crate::witness::{PATIENCE, has_address, lost_since, owners, watch_for};
 
 /// Two nodes with a VIP of each family, of which the first is owner; both serve TCP.
 struct Scene {
     stage: Stage,
-    services: Vec<Service>,
+    services: Vec<Echo>,
 }
 
 const VIPS: [IpAddr; 2] = [VIP, VIP6];
 
 fn scene(name: &str, settings: &str) -> Scene {
-    let setting = Setting { nodes: &["na", "nb"], vips: VIPS.to_vec(), settings, ..Setting::default() };
+    let setting = Setting { vips: VIPS.to_vec(), settings, ..Setting::default() };
     let stage = Stage::set(name, &setting);
-    let services = stage.nodes.iter().map(|node| Service::start(&node.host)).collect();
+    let services = stage.nodes.iter().map(|node| Echo::start(&node.host)).collect();
     Scene { stage, services }
 }
 
@@ -47,7 +47,7 @@ fn an_owner_that_ends_loses_no_packet_and_no_connection() {
     let Scene { mut stage, services } = scene("handoff-sigterm", "");
     let client = stage.lab.host("client2");
     let mut open: Vec<Connection> = VIPS.iter().map(|vip| Connection::open(&client, *vip)).collect();
-    assert!(open.iter().all(|connection| connection.server == 'a'));
+    assert!(open.iter().all(|connection| connection.server == "a"));
     let stopped = now();
     stage.nodes[0].agent.signal(nix::sys::signal::Signal::SIGTERM);
     stage.wait_owner(1, stopped);
@@ -55,9 +55,9 @@ fn an_owner_that_ends_loses_no_packet_and_no_connection() {
         connection.ask();
     }
     for vip in VIPS {
-        assert_eq!(Connection::open(&client, vip).server, 'b', "new ones go to the new owner");
+        assert_eq!(Connection::open(&client, vip).server, "b", "new ones go to the new owner");
         assert_eq!(lost_since(&stage, vip, stopped), 0, "of {vip}");
-        assert_eq!(owners(&stage, vip), [Some("na".into()), Some("nb".into())]);
+        assert_eq!(owners(&stage, vip), [Some("a".into()), Some("b".into())]);
     }
     let draining = stage.wait_status(0, "the connections that are left", |status| {
         VIPS.iter().all(|vip| shown(status, *vip)["connections"] == 1)
@@ -86,16 +86,16 @@ fn a_vip_is_handed_there_and_back_by_command() {
     for number in 0..10 {
         let from = number % 2;
         let asked = now();
-        let arguments: &[&str] = if number < 5 { &[] } else { &["--to", ["nb", "na"][from]] };
+        let arguments: &[&str] = if number < 5 { &[] } else { &["--to", ["b", "a"][from]] };
         let (code, told) = hand_off(&stage, from, arguments);
         assert_eq!(code, Some(0), "{told}");
         assert!(told.contains(["handed over to nb in ", "handed over to na in "][from]), "{told}");
-        stage.client.wait_answered(VIP, ["nb", "na"][from], asked, SOON);
+        stage.client.wait_answered(VIP, ["b", "a"][from], asked, SOON);
         watch_for(Duration::from_millis(200));
     }
     assert_eq!(lost_since(&stage, VIP, began), 0);
     assert_eq!(owners(&stage, VIP).len(), 11, "one record for each move");
-    assert_eq!(owners(&stage, VIP6), [Some("na".into())], "the other stays where it is");
+    assert_eq!(owners(&stage, VIP6), [Some("a".into())], "the other stays where it is");
     let (code, told) = hand_off(&stage, 0, &["--wait"]);
     assert_eq!(code, Some(0), "{told}");
     let drained = now();
@@ -128,7 +128,7 @@ fn what_is_on_its_way_when_a_vip_moves_arrives_whole() {
 
 #[test]
 fn a_successor_that_is_frozen_is_passed_over_and_nothing_is_lost() {
-    let stage = Stage::set("handoff-frozen", &Setting { nodes: &["na", "nb", "nc"], ..Setting::default() });
+    let stage = Stage::set("handoff-frozen", &Setting { nodes: &["a", "b", "nc"], ..Setting::default() });
     stage.nodes[1].agent.freeze();
     let asked = now();
     let (code, told) = hand_off(&stage, 0, &[]);
@@ -138,7 +138,7 @@ fn a_successor_that_is_frozen_is_passed_over_and_nothing_is_lost() {
     stage.nodes[1].agent.thaw();
     // It finds an offer that stands no more.
     watch_for(PATIENCE);
-    assert_eq!(owners(&stage, VIP), [Some("na".into()), Some("nc".into())]);
+    assert_eq!(owners(&stage, VIP), [Some("a".into()), Some("nc".into())]);
     assert_eq!(lost_since(&stage, VIP, asked), 0);
     assert!(!has_address(&stage, 1, VIP));
     stage.end();
@@ -154,10 +154,10 @@ fn a_successor_that_dies_with_connections_left_behind_leaves_them_where_they_are
     open.ask();
     stage.nodes[1].agent.kill9();
     let died = now();
-    stage.client.wait_answered(VIP, "na", died, SOON);
+    stage.client.wait_answered(VIP, "a", died, SOON);
     open.ask();
-    assert_eq!(open.server, 'a');
-    assert_eq!(owners(&stage, VIP).last(), Some(&Some("na".into())));
+    assert_eq!(open.server, "a");
+    assert_eq!(owners(&stage, VIP).last(), Some(&Some("a".into())));
     stage.end();
     drop(services);
 }
@@ -169,17 +169,17 @@ fn a_preferred_node_that_is_back_is_handed_the_vip_after_the_delay() {
     let settings = stage.config();
     let preferring = settings.replacen("\n---", "\nhandoff: {preempt: 2s, drain: 1s}\n---", 1);
     let preferred = settings.replacen("\n---", "\npriority: 200\n---", 1);
-    let host = stage.lab.host("na");
+    let host = stage.lab.host("a");
     stage.add_host(host, &preferring);
     stage.wait_owner(0, began);
-    let host = stage.lab.host("nb");
+    let host = stage.lab.host("b");
     let added = now();
     stage.add_host(host, &preferred);
     stage.wait_owner(1, added);
     let moved = stage.history.changes()[&VIP][1].at;
     assert!(moved.since(added) >= Duration::from_secs(2), "{:?}", moved.since(added));
     watch_for(PATIENCE);
-    assert_eq!(owners(&stage, VIP), [Some("na".into()), Some("nb".into())], "and there it stays");
+    assert_eq!(owners(&stage, VIP), [Some("a".into()), Some("b".into())], "and there it stays");
     assert_eq!(lost_since(&stage, VIP, added), 0);
     stage.end();
 }
@@ -198,13 +198,13 @@ fn what_nobody_is_ready_for_stays_and_the_command_says_why() {
     // What nb says of itself takes a moment to get to na.
     watch_for(Duration::from_millis(300));
     for (arguments, why) in
-        [(&[][..], "no other node is alive, ready for it"), (&["--to", "nb"], "nb is not ready for it")]
+        [(&[][..], "no other node is alive, ready for it"), (&["--to", "b"], "nb is not ready for it")]
     {
         let (code, told) = hand_off(&stage, 0, arguments);
         assert_eq!((code, told.contains(why)), (Some(7), true), "{told}");
     }
     assert_eq!(lost_since(&stage, VIP, since), 0);
-    assert_eq!(owners(&stage, VIP), [Some("na".into())]);
+    assert_eq!(owners(&stage, VIP), [Some("a".into())]);
     stage.end();
     drop(services);
 }

@@ -24,8 +24,6 @@ mod planned;
 mod raw;
 mod relayed;
 mod seen;
-#[path = "../relay/service.rs"]
-mod service;
 mod slow_etcd;
 mod source;
 mod starved;

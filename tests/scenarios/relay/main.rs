@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a scenario's own functions fail where they stand, like its tests")]
 
 mod pair;
-mod service;
 
 use std::net::IpAddr;
 use std::thread;
@@ -14,10 +13,10 @@ use etherparse::PacketBuilder;
 use mantle::dataplane::Counter;
 use mantle_tests::Host;
 use mantle_tests::clock::{now, wait_for};
+use mantle_tests::echo::{Connection, Echo};
 use mantle_tests::lab::PUBLIC_LINK;
 
 use pair::{Hook, Node, Pair, VIPS};
-use service::{Connection, Service};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -35,17 +34,16 @@ fn connections(host: &Host, count: usize) -> Vec<Connection> {
     VIPS.into_iter().flat_map(|vip| (0..count).map(move |_| Connection::open(host, vip))).collect()
 }
 
-fn assert_served_by(connections: &[Connection], letter: char) {
-    assert!(connections.iter().all(|connection| connection.server == letter));
+fn assert_served_by(connections: &[Connection], name: &str) {
+    assert!(connections.iter().all(|connection| connection.server == name));
 }
 
-/// One is served by `one`, two by `other`.
-const BY_ONE: char = 'n';
-const BY_OTHER: char = 't';
+const BY_ONE: &str = "one";
+const BY_OTHER: &str = "other";
 
 fn open_connections_live_on_and_new_ones_go_to_the_successor(name: &str, hook: Hook) {
     let mut pair = Pair::new(name, hook);
-    let _services = [&pair.one, &pair.other].map(|node| Service::start(&node.host));
+    let _services = [&pair.one, &pair.other].map(|node| Echo::start(&node.host));
     let neighbour = pair.lab.host("neighbour");
     // It believes no announcement. A kernel would believe a solicitation, and so be able to answer it; this one is known.
     let stubborn = pair.lab.host("stubborn");

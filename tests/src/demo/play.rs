@@ -11,6 +11,8 @@ use super::scenes::Scene;
 use super::screen::{Screen, told};
 use super::summary::{self, Outcome};
 use crate::clock::{now, sleep_until, wait_for};
+use crate::echo::{Connection, Echo};
+use crate::host::Host;
 use crate::stage::{SOON, Setting, Stage, VIP};
 
 /// How often is looked for news.
@@ -30,6 +32,10 @@ pub(super) struct Play {
     pub(super) screen: Screen,
     news: News,
     outcomes: Vec<Outcome>,
+    /// Who uses the service behind the VIP.
+    visitor: Host,
+    /// That service, on each node.
+    echoes: Vec<Echo>,
     /// The client's count of the scene begins here.
     counts_from: Instant,
 }
@@ -38,7 +44,16 @@ impl Play {
     /// Sets a stage without nodes.
     pub(super) fn begin(screen: Screen) -> Self {
         let stage = Stage::empty("demo", &Setting { members: 3, ..Setting::default() });
-        Self { stage, screen, news: News::default(), outcomes: Vec::new(), counts_from: now() }
+        let visitor = stage.lab.host("visitor");
+        Self {
+            stage,
+            visitor,
+            screen,
+            news: News::default(),
+            outcomes: Vec::new(),
+            echoes: Vec::new(),
+            counts_from: now(),
+        }
     }
 
     /// Performs a scene, and tells what the client measured.
@@ -52,6 +67,18 @@ impl Play {
         self.rest(AFTERWARDS);
         self.tell(true);
         self.count(scene, before);
+    }
+
+    /// Adds a node with a service on it; its place.
+    pub(super) fn add(&mut self, name: &str) -> usize {
+        let at = self.stage.add(name);
+        self.echoes.push(Echo::start(&self.stage.nodes[at].host));
+        at
+    }
+
+    /// Connects a client to the service behind the VIP.
+    pub(super) fn connect(&self) -> Connection {
+        Connection::open(&self.visitor, VIP)
     }
 
     /// Does something, and says so.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::play::Play;
 use super::screen::told;
 use crate::clock::now;
@@ -27,7 +29,7 @@ pub(super) const SCENES: &[Scene] = &[
     },
     Scene {
         title: "A planned stop",
-        about: "The owner gives up in order: it stops answering, then says so; the next is waiting for that.",
+        about: "The owner hands the address over, and serves to its end what was opened before.",
         play: a_planned_stop,
     },
     Scene {
@@ -58,7 +60,7 @@ fn three_nodes_come_up(play: &mut Play) {
     play.screen.meet(first);
     let started = now();
     play.act(format_args!("the agent on {first} starts"));
-    play.stage.add(first);
+    play.add(first);
     let answered = play.until("the first answer", |play| {
         play.stage.client.look(|probes| probes.of(VIP).first_answer(first, started))
     });
@@ -67,18 +69,31 @@ fn three_nodes_come_up(play: &mut Play) {
     for name in names {
         play.screen.meet(name);
         play.act(format_args!("the agent on {name} starts"));
-        let at = play.stage.add(name);
+        let at = play.add(name);
         play.until_stands_by(at);
     }
 }
 
 fn a_planned_stop(play: &mut Play) {
     let owner = play.the_owner();
+    let mut open = play.connect();
+    let told = format!("a connection to {VIP} opened before is served by {}", play.screen.node(&open.server));
+    play.remark(&told);
     play.act(format_args!("SIGTERM to the agent on {}", play.name(owner)));
-    let exit = play.stage.nodes[owner].agent.stop(SOON);
-    assert!(exit.success(), "the agent did not stop in order: {exit}");
-    play.until_another_answers(owner);
-    play.rest(Duration::from_millis(500));
+    play.stage.nodes[owner].agent.signal(Signal::SIGTERM);
+    let next = play.until_another_answers(owner);
+    for _ in 0..10 {
+        open.ask();
+        play.rest(Duration::from_millis(50));
+    }
+    let new = play.connect().server;
+    play.remark(format_args!("{told} still, and a new one by {}", play.screen.node(&new)));
+    assert_eq!(new, play.name(next), "new connections are the new owner's");
+    play.act("the open connection ends");
+    drop(open);
+    let exit = play.stage.nodes[owner].agent.wait(SOON);
+    assert!(exit.is_some_and(|exit| exit.success()), "the agent did not stop in order: {exit:?}");
+    play.remark(format_args!("nothing was left for {} to serve: its agent has ended", play.node(owner)));
     play.act(format_args!("the agent on {} starts again", play.name(owner)));
     play.stage.restart(owner);
     play.until_stands_by(owner);

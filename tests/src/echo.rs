@@ -1,4 +1,5 @@
-//! A TCP service on a host, and a client's connections to it: each tells who serves it, and checks every byte.
+//! A TCP service that gives back what it is sent, and a client's connections to it: each knows who serves it, and checks every
+//! byte.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mantle_tests::Host;
+use crate::host::Host;
 
 const PORT: u16 = 7000;
 
@@ -23,24 +24,27 @@ const UPLOAD: u8 = 1;
 const DOWNLOAD: u8 = 2;
 
 /// Answers on a host at every address, until it is dropped.
-pub(crate) struct Service {
+#[derive(Debug)]
+pub struct Echo {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Service {
-    pub(crate) fn start(host: &Host) -> Self {
-        let name = host.name().as_bytes()[1];
+impl Echo {
+    /// Starts it.
+    pub fn start(host: &Host) -> Self {
+        let name: Arc<str> = host.name().into();
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
-        let listener = host.run(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)).unwrap());
-        listener.set_nonblocking(true).unwrap();
+        let listener = host.run(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)));
+        let listener = listener.unwrap_or_else(|error| panic!("cannot listen on port {PORT}: {error}"));
+        listener.set_nonblocking(true).expect("a listener can be told not to wait");
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((stream, _)) => {
-                        let stopped = Arc::clone(&stopped);
-                        thread::spawn(move || serve(stream, name, &stopped));
+                        let (stopped, name) = (Arc::clone(&stopped), Arc::clone(&name));
+                        thread::spawn(move || serve(stream, &name, &stopped));
                     }
                     Err(_) => thread::sleep(Duration::from_millis(1)),
                 }
@@ -50,7 +54,7 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for Echo {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().map(JoinHandle::join);
@@ -58,10 +62,11 @@ impl Drop for Service {
 }
 
 /// The client notices whatever goes wrong here.
-fn serve(mut stream: TcpStream, name: u8, stopped: &AtomicBool) -> io::Result<()> {
+fn serve(mut stream: TcpStream, name: &str, stopped: &AtomicBool) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
-    stream.write_all(&[name])?;
+    stream.write_all(&[u8::try_from(name.len()).expect("a host's name is short")])?;
+    stream.write_all(name.as_bytes())?;
     stream.set_read_timeout(Some(LOOK))?;
     loop {
         let mut kind = [0];
@@ -92,40 +97,43 @@ fn serve(mut stream: TcpStream, name: u8, stopped: &AtomicBool) -> io::Result<()
 }
 
 /// A client's connection.
-pub(crate) struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     stream: TcpStream,
-    /// The second letter of the name of the host that serves it, which tells the two apart.
-    pub(crate) server: char,
+    /// The host that serves it.
+    pub server: String,
     asked: u64,
 }
 
 impl Connection {
     /// Opens one from that host.
-    pub(crate) fn open(host: &Host, vip: IpAddr) -> Self {
+    pub fn open(host: &Host, vip: IpAddr) -> Self {
         let mut stream = host.run(move || {
             let connected = TcpStream::connect_timeout(&SocketAddr::new(vip, PORT), PATIENCE);
             connected.unwrap_or_else(|error| panic!("no connection to {vip}: {error}"))
         });
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let mut name = [0];
-        stream.read_exact(&mut name).unwrap();
-        Self { stream, server: name[0].into(), asked: 0 }
+        let server = greeted(&mut stream).unwrap_or_else(|error| panic!("no word from {vip}: {error}"));
+        Self { stream, server, asked: 0 }
+    }
+
+    /// A request and its answer, which must come.
+    pub fn ask(&mut self) {
+        self.tries().unwrap_or_else(|error| panic!("question {} to {:?}: {error}", self.asked, self.stream));
     }
 
     /// A request and its answer.
-    pub(crate) fn ask(&mut self) {
+    pub fn tries(&mut self) -> io::Result<()> {
         self.asked += 1;
         let word = self.asked.to_be_bytes();
         let mut answer = [0; 8];
-        let asked = self.command(ECHO, word).and_then(|()| self.stream.read_exact(&mut answer));
-        asked.unwrap_or_else(|error| panic!("question {} to {:?}: {error}", self.asked, self.stream));
+        self.command(ECHO, word)?;
+        self.stream.read_exact(&mut answer)?;
         assert_eq!(answer, word);
+        Ok(())
     }
 
     /// Sends so much there, all of which must come to be as it was.
-    pub(crate) fn upload(&mut self, bytes: u64) {
+    pub fn upload(&mut self, bytes: u64) {
         let mut is_right = [0];
         let done = self.command(UPLOAD, bytes.to_be_bytes()).and_then(|()| give(&mut self.stream, bytes));
         let done = done.and_then(|()| self.stream.read_exact(&mut is_right));
@@ -134,7 +142,7 @@ impl Connection {
     }
 
     /// Gets so much from there.
-    pub(crate) fn download(&mut self, bytes: u64) {
+    pub fn download(&mut self, bytes: u64) {
         let done = self.command(DOWNLOAD, bytes.to_be_bytes()).and_then(|()| take(&mut self.stream, bytes));
         let is_right = done.unwrap_or_else(|error| panic!("download from {:?}: {error}", self.stream));
         assert!(is_right, "what came was not what was sent");
@@ -145,6 +153,18 @@ impl Connection {
         command[1..].copy_from_slice(&word);
         self.stream.write_all(&command)
     }
+}
+
+/// The name of the host that has taken the connection.
+fn greeted(stream: &mut TcpStream) -> io::Result<String> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut length = [0];
+    stream.read_exact(&mut length)?;
+    let mut name = vec![0; usize::from(length[0])];
+    stream.read_exact(&mut name)?;
+    String::from_utf8(name).map_err(io::Error::other)
 }
 
 /// As much as is written at a time.
