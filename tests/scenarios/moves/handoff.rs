@@ -89,7 +89,7 @@ fn a_vip_is_handed_there_and_back_by_command() {
         let arguments: &[&str] = if number < 5 { &[] } else { &["--to", ["b", "a"][from]] };
         let (code, told) = hand_off(&stage, from, arguments);
         assert_eq!(code, Some(0), "{told}");
-        assert!(told.contains(["handed over to nb in ", "handed over to na in "][from]), "{told}");
+        assert!(told.contains(["handed over to b in ", "handed over to a in "][from]), "{told}");
         stage.client.wait_answered(VIP, ["b", "a"][from], asked, SOON);
         watch_for(Duration::from_millis(200));
     }
@@ -189,16 +189,16 @@ fn what_nobody_is_ready_for_stays_and_the_command_says_why() {
     let Scene { stage, services } = scene("handoff-refused", "");
     let (code, told) = hand_off(&stage, 1, &[]);
     assert_eq!(code, Some(7), "{told}");
-    assert!(told.contains("na is owner"), "{told}");
+    assert!(told.contains("a is owner"), "{told}");
     let (code, told) = hand_off(&stage, 0, &["--to", "nobody"]);
     assert_eq!((code, told.contains("nobody is not alive")), (Some(7), true), "{told}");
     stage.nodes[1].host.set_link(PUBLIC_LINK, false);
     stage.wait_status(1, "that nothing is ready", |status| shown(status, VIP)["ready"] == false);
     let since = now();
-    // What nb says of itself takes a moment to get to na.
+    // What b says of itself takes a moment to get to a.
     watch_for(Duration::from_millis(300));
     for (arguments, why) in
-        [(&[][..], "no other node is alive, ready for it"), (&["--to", "b"], "nb is not ready for it")]
+        [(&[][..], "no other node is alive, ready for it"), (&["--to", "b"], "b is not ready for it")]
     {
         let (code, told) = hand_off(&stage, 0, arguments);
         assert_eq!((code, told.contains(why)), (Some(7), true), "{told}");
