@@ -28,6 +28,14 @@ const fn reported(name: &'static str, what: &'static str, unit: &'static str) ->
 pub(super) const PLANNED_STOP: Figure =
     figure("planned_stop_gap", "planned stop: longest client gap", "ms", 20.0);
 
+/// The same when it is told to hand the VIP over.
+pub(super) const HANDOFF_GAP: Figure = figure("handoff_gap", "mantle handoff: longest client gap", "ms", 2.0);
+/// What is lost then.
+pub(super) const HANDOFF_LOST: Figure = figure("handoff_lost", "  lost probes", "probes", 0.0);
+/// How long it takes until the new owner tells everybody.
+pub(super) const HANDOFF_ANNOUNCED: Figure =
+    figure("handoff_announced", "  from the command to the new owner's announcement", "ms", 50.0);
+
 /// The same when its machine dies, etcd's leader being elsewhere.
 pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 1.5);
 /// Likewise.

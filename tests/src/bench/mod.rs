@@ -11,6 +11,7 @@ mod etcd_writes;
 mod figures;
 mod flood;
 mod forward;
+mod handoff;
 mod idle;
 mod killed_agent;
 mod machine;
@@ -50,8 +51,9 @@ const fn bench(name: &'static str, measure: fn(usize) -> Vec<Series>) -> Bench {
     Bench { name, measure, is_long: false }
 }
 
-const BENCHES: [Bench; 19] = [
+const BENCHES: [Bench; 20] = [
     bench("planned-stop", planned_stop::measure),
+    bench("handoff", handoff::measure),
     bench("crash", crash::by_default),
     bench("crash-fast", crash::fast),
     bench("crash-fastest", crash::fastest),
