@@ -40,8 +40,9 @@ pub fn judge(frames: &[Frame], changes: Option<&Changes>, drops: u64) -> Verdict
 fn against_records(vip: IpAddr, frames: &[&Frame], mut tenures: Tenures) -> Vec<Violation> {
     let mut violations = Violations::default();
     for frame in frames {
-        // Connections are served to their end.
-        if frame.claim.kind == FrameKind::Ip && tenures.drains(&frame.host, frame.at) {
+        // Who has handed over serves its connections to their end, and may still say where the successor is.
+        let is_due = frame.claim.kind == FrameKind::Ip || frame.names_another();
+        if is_due && tenures.drains(&frame.host, frame.at) {
             continue;
         }
         if let Err(wrong) = tenures.place(&frame.host, frame.at) {
@@ -106,14 +107,16 @@ mod tests {
         Instant::from_boot(Duration::from_secs(100) + Duration::from_millis(ms))
     }
 
-    /// Frames from "host@millisecond" words; "host+" is one of a connection.
+    /// Frames from "host@millisecond" words; "host+" is one of a connection, "host:other" names another's MAC.
     fn frames(words: &str) -> Vec<Frame> {
         let frame = |word: &str| {
             let (host, ms) = word.split_once('@').unwrap();
             let kind = if host.ends_with('+') { FrameKind::Ip } else { FrameKind::ArpReply };
             let host = host.trim_end_matches('+');
-            let claim = Claim { vip: VIP, kind, mac: Mac([2, 0, 0, 0, 0, host.as_bytes()[0]]) };
-            Frame { at: at(ms.parse().unwrap()), host: host.into(), claim }
+            let (host, named) = host.split_once(':').unwrap_or((host, host));
+            let [from, mac] = [host, named].map(|name| Mac([2, 0, 0, 0, 0, name.as_bytes()[0]]));
+            let claim = Claim { vip: VIP, kind, mac };
+            Frame { at: at(ms.parse().unwrap()), host: host.into(), from, claim }
         };
         words.split_whitespace().map(frame).collect()
     }
@@ -150,6 +153,8 @@ mod tests {
         assert_eq!(wrongs("a@1 b@1001 a@1200", "a@0 b!@1000").len(), 1, "that is a claim");
         assert_eq!(wrongs("a@1 b@1001 a+@1200", "a@0 b@1000").len(), 1, "it was taken over from");
         assert_eq!(wrongs("a@1 b@1001 a+@30000", "a@0 b!@1000").len(), 1, "no drain takes so long");
+        assert_eq!(wrongs("a@1 a:b@999 a:b@1002 b@1003", "a@0 b!@1000"), [], "b is where it says");
+        assert_eq!(wrongs("a@1 a:b@1200", "a@0 b@1000").len(), 1, "it has handed nothing over");
     }
 
     #[test]

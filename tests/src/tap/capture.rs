@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mantle::protocol::Instant;
+use mantle::wire::Mac;
 
 use super::frame::{Frame, claims};
 use super::socket::PacketSocket;
@@ -118,9 +119,10 @@ impl Listener {
             // What comes in on the bridge itself has come in at a port before.
             let Some(host) = wiring.hosts.get(&received.link) else { continue };
             let at = stamps.instant(received.stamp);
-            let of_vips =
-                claims(&buffer[..received.length]).into_iter().filter(|claim| may_be_vip(claim.vip, &wiring));
-            frames.extend(of_vips.map(|claim| Frame { at, host: host.clone(), claim }));
+            let frame = &buffer[..received.length];
+            let Some(&from) = frame.get(6..).and_then(<[u8]>::first_chunk) else { continue };
+            let of_vips = claims(frame).into_iter().filter(|claim| may_be_vip(claim.vip, &wiring));
+            frames.extend(of_vips.map(|claim| Frame { at, host: host.clone(), from: Mac(from), claim }));
         }
         drop(wiring);
         let drops =

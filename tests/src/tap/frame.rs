@@ -62,8 +62,17 @@ pub struct Frame {
     pub at: Instant,
     /// The host at the port it came in on.
     pub host: Arc<str>,
+    /// The MAC that it came from.
+    pub from: Mac,
     /// What it says.
     pub claim: Claim,
+}
+
+impl Frame {
+    /// Whether it says that the address is at another's MAC: so does the answer of an owner that hands it over.
+    pub fn names_another(&self) -> bool {
+        self.claim.mac != self.from
+    }
 }
 
 /// What a frame says.
