@@ -164,13 +164,15 @@ impl VipProbes {
         self.probes.windows(2).map(between).max().unwrap_or_default()
     }
 
-    /// Who answered when: answers in a row from one node, folded.
+    /// Who answered when: answers in a row from one node, folded. In the order in which the probes were sent: what an
+    /// owner took in before it handed over it may answer a little later than its successor the next.
     pub fn runs(&self) -> Vec<NodeRun> {
         let mut runs: Vec<NodeRun> = Vec::new();
-        for (at, node) in self.answers() {
+        for answer in self.probes.iter().filter_map(|probe| probe.answer.as_ref()) {
+            let (at, node) = (answer.at, self.node_of(answer));
             match runs.last_mut() {
                 Some(run) if run.node == node => {
-                    run.last = at;
+                    run.last = run.last.max(at);
                     run.count += 1;
                 }
                 _ => runs.push(NodeRun { node: node.to_owned(), first: at, last: at, count: 1 }),
