@@ -221,14 +221,14 @@ impl Host {
 
     /// Likewise, until one is dropped on the way out; says whether none was.
     pub fn tries_frames(&self, link: &str, frames: Vec<Vec<u8>>) -> bool {
-        let link = link.to_owned();
+        let by = link.to_owned();
         let send = move || {
-            RawSender::open(&link).and_then(|sender| frames.iter().try_for_each(|frame| sender.send(frame)))
+            RawSender::open(&by).and_then(|sender| frames.iter().try_for_each(|frame| sender.send(frame)))
         };
         match self.run(send) {
             Ok(()) => true,
             Err(Errno::ENOBUFS) => false,
-            Err(errno) => panic!("cannot send a frame: {errno}"),
+            Err(errno) => panic!("cannot send a frame by {link}: {errno}"),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::setup::{self, Purpose};
 pub(crate) fn run(place: &Place, minutes: u32) -> anyhow::Result<()> {
     setup::prepare(Purpose::Build, place)?;
     let mut cargo = build::bare_cargo();
-    // Optimized: it is all computing, and ten times as deep.
+    // Optimized: it is all computing.
     cargo.current_dir(Place::workspace()).args([
         "run",
         "--release",

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use nix::libc::NLMSG_ERROR;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NlasIterator,
-    parse_i32, parse_string,
+    parse_string,
 };
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
@@ -166,15 +165,7 @@ fn placed(index: u32, ip: IpAddr, lifetime: Lifetime) -> AddressMessage {
 
 /// What an acknowledgement says; nothing if the message is none.
 fn read(answer: &Message<'_>) -> Option<Result<(), Refusal>> {
-    if i32::from(answer.kind) != NLMSG_ERROR {
-        return None;
-    }
-    let code = parse_i32(answer.payload.get(..4)?).ok()?;
-    if code == 0 {
-        return Some(Ok(()));
-    }
-    let errno = Errno::from_raw(code.saturating_neg());
-    Some(Err(Refusal::Kernel { errno, note: note(answer) }))
+    Some(answer.outcome()?.map_err(|errno| Refusal::Kernel { errno, note: note(answer) }))
 }
 
 /// What the kernel says in words: the attribute `NLMSGERR_ATTR_MSG`, after the code and the header of the request.

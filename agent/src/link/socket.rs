@@ -6,7 +6,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use nix::errno::Errno;
 use nix::libc;
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage};
+use rtnetlink::packet_core::{
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, parse_i32,
+};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -17,6 +19,9 @@ const INBOX: usize = 64 * 1024;
 const QUEUE: i32 = 4 << 20;
 
 const KERNEL: u32 = 0;
+
+/// A dump during which something changed, or that was overrun, is worth beginning anew so often.
+pub(super) const DUMPS: u32 = 16;
 
 /// A netlink socket that never blocks.
 pub(super) struct Netlink {
@@ -61,6 +66,39 @@ impl Netlink {
         Ok(())
     }
 
+    /// Takes in one dump to its end, with the events that come in between; false if it can't be relied on as a whole.
+    ///
+    /// The kernel writes each part of a dump while the one before it is read, so that nothing has to be waited for.
+    pub(super) fn dump(
+        &mut self,
+        request: RouteNetlinkMessage,
+        mut take: impl FnMut(&Message<'_>),
+    ) -> Result<bool, Errno> {
+        let mut batch = Vec::new();
+        let sequence = self.append(&mut batch, NLM_F_REQUEST | NLM_F_DUMP, request);
+        self.send(&batch)?;
+        let mut whole = true;
+        loop {
+            let messages = match self.receive() {
+                Ok(Some(messages)) => messages,
+                // The end was not announced.
+                Ok(None) => return Err(Errno::EBADMSG),
+                Err(Errno::ENOBUFS) => {
+                    whole = false;
+                    continue;
+                }
+                Err(errno) => return Err(errno),
+            };
+            for message in messages {
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.outcome() {
+                    Some(outcome) if message.sequence == sequence => return outcome.map(|()| whole),
+                    _ => take(&message),
+                }
+            }
+        }
+    }
+
     /// The messages of the next datagram that is waiting, if there is one.
     ///
     /// `ENOBUFS` says that some were lost; later ones can still be received.
@@ -100,6 +138,18 @@ pub(super) struct Message<'a> {
     pub(super) flags: u16,
     pub(super) sequence: u32,
     pub(super) payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// What an acknowledgement or the end of a dump says; nothing if this is neither.
+    pub(super) fn outcome(&self) -> Option<Result<(), Errno>> {
+        if !matches!(i32::from(self.kind), libc::NLMSG_DONE | libc::NLMSG_ERROR) {
+            return None;
+        }
+        // The kernel's is long enough.
+        let code = self.payload.get(..4).and_then(|code| parse_i32(code).ok()).unwrap_or(0);
+        Some(if code == 0 { Ok(()) } else { Err(Errno::from_raw(code.saturating_neg())) })
+    }
 }
 
 /// The messages of a datagram.

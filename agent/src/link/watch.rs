@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 
 use nix::errno::Errno;
-use nix::libc::{NLMSG_DONE, NLMSG_ERROR};
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, parse_i32};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
@@ -15,10 +13,7 @@ use tokio::io::unix::AsyncFd;
 use super::decode;
 use super::error::OpenError;
 use super::inventory::{Inventory, LinkEvent};
-use super::socket::{Netlink, errno};
-
-/// A dump during which something changed, or that was overrun, is begun again so often.
-const ATTEMPTS: u32 = 16;
+use super::socket::{DUMPS, Message, Netlink, errno};
 
 /// The links and addresses that there are now, for a look without a subscription.
 pub fn machine_links() -> Result<Inventory, OpenError> {
@@ -90,55 +85,22 @@ fn resync(
     inventory: &mut Inventory,
     events: &mut VecDeque<LinkEvent>,
 ) -> Result<(), OpenError> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..DUMPS {
         inventory.begin_resync();
         let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let mut take = |message: &Message<'_>| {
+            if let Some(fact) = decode::fact(message) {
+                inventory.apply(fact, events);
+            }
+        };
         // Both are read to their end: the kernel refuses a second dump on a socket whose first isn't done.
-        let whole = dump(netlink, links, inventory, events).map_err(OpenError::Dump)?
-            & dump(netlink, addresses, inventory, events).map_err(OpenError::Dump)?;
+        let whole = netlink.dump(links, &mut take).map_err(OpenError::Dump)?
+            & netlink.dump(addresses, &mut take).map_err(OpenError::Dump)?;
         if whole {
             inventory.finish_resync(events);
             return Ok(());
         }
     }
-    Err(OpenError::Restless(ATTEMPTS))
-}
-
-/// Takes in one dump to its end, with the events that come in between; false if it can't be relied on as a whole.
-///
-/// The kernel writes each part of a dump while the one before it is read, so that nothing has to be waited for.
-fn dump(
-    netlink: &mut Netlink,
-    request: RouteNetlinkMessage,
-    inventory: &mut Inventory,
-    events: &mut VecDeque<LinkEvent>,
-) -> Result<bool, Errno> {
-    let mut batch = Vec::new();
-    let sequence = netlink.append(&mut batch, NLM_F_REQUEST | NLM_F_DUMP, request);
-    netlink.send(&batch)?;
-    let mut whole = true;
-    loop {
-        let messages = match netlink.receive() {
-            Ok(Some(messages)) => messages,
-            // The end was not announced.
-            Ok(None) => return Err(Errno::EBADMSG),
-            Err(Errno::ENOBUFS) => {
-                whole = false;
-                continue;
-            }
-            Err(errno) => return Err(errno),
-        };
-        for message in messages {
-            whole &= message.flags & NLM_F_DUMP_INTR == 0;
-            let control = matches!(i32::from(message.kind), NLMSG_DONE | NLMSG_ERROR);
-            if control && message.sequence == sequence {
-                let code = message.payload.get(..4).and_then(|code| parse_i32(code).ok()).unwrap_or(0);
-                return if code == 0 { Ok(whole) } else { Err(Errno::from_raw(code.saturating_neg())) };
-            }
-            if let Some(fact) = decode::fact(&message) {
-                inventory.apply(fact, events);
-            }
-        }
-    }
+    Err(OpenError::Restless(DUMPS))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::key::{Key, Revision};
+use super::key::{Key, NodeName, Revision};
 use super::session::Value;
 
 /// A key that is there.
@@ -48,6 +48,11 @@ impl View {
     /// The key, if it is there.
     pub fn get(&self, key: &Key) -> Option<&Entry> {
         self.keys.get(key)?.1.as_ref()
+    }
+
+    /// The session that a node began at this revision, if it is still there.
+    pub fn session(&self, node: &NodeName, created: Revision) -> Option<&Entry> {
+        self.get(&Key::Node(node.clone())).filter(|entry| entry.created == created)
     }
 
     /// The key's mod revision; 0 if it is not there.

@@ -13,8 +13,8 @@ use mantle_tests::lab::{PRIVATE_LINK, PUBLIC_LINK};
 use mantle_tests::stage::{SOON, Setting, Stage, VIP};
 use mantle_tests::tap::FrameKind;
 
-/// The earliest that a right can be over after etcd was cut off, and less than how long the agent keeps the VIP hushed
-/// from then on.
+/// For how long it is looked at after etcd was cut off: beyond the right's end, by less than the agent keeps a VIP hushed
+/// that it gave up.
 const HUSHED: Duration = Duration::from_millis(3500);
 
 /// Sends from the VIP all the time, as what waits in a queue or has a raw socket would; ends at the instant it is told.

@@ -11,6 +11,9 @@ use crate::witness::{gap_since, has_address, last_claim, last_frame, owners, ses
 /// A planned move waits for nobody's silence: those take more than twice as long.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
+/// Half a right of the default timing: so long a VIP is offered, served meanwhile, to a node that does not hear of it.
+const LONGEST_OFFER: Duration = Duration::from_millis(400);
+
 #[test]
 fn sigterm_of_the_owner_moves_the_vip_at_once() {
     moves_the_vip_at_once("sigterm", Signal::SIGTERM);
@@ -42,7 +45,7 @@ fn moves_the_vip_at_once(name: &str, signal: Signal) {
 }
 
 #[test]
-fn a_release_that_etcd_does_not_take_is_silent_at_once_and_given_up_in_time() {
+fn a_release_that_etcd_does_not_take_is_silent_after_its_offer_and_given_up_in_time() {
     let mut stage = Stage::set("release-without-etcd", &Setting::default());
     stage.etcd.freeze(0);
     let stopped = now();
@@ -51,8 +54,10 @@ fn a_release_that_etcd_does_not_take_is_silent_at_once_and_given_up_in_time() {
     let took = now().since(stopped);
     assert!(took < Duration::from_secs(8), "{took:?}");
     let last = last_frame(&stage, "a", VIP).expect("a was owner");
-    // For half a right it is offered to the other node, which cannot hear of it.
-    assert!(last.since(stopped) < Duration::from_secs(1), "the wire is not made to wait for etcd");
+    assert!(
+        last.since(stopped) < LONGEST_OFFER + Duration::from_millis(500),
+        "but for the offer the wire is not made to wait for etcd"
+    );
     assert!(stage.nodes[0].agent.log().contains("not everything was released"));
 
     stage.etcd.thaw(0);

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use mantle::protocol::Instant;
+use mantle::wire::Mac;
 
 use crate::history::Changes;
 use crate::tap::{Frame, FrameKind};
@@ -28,8 +29,9 @@ pub fn judge(frames: &[Frame], changes: Option<&Changes>, drops: u64) -> Verdict
         by_vip.entry(frame.claim.vip).or_default().push(frame);
     }
     let none = Vec::new();
+    let macs: BTreeMap<Mac, &str> = frames.iter().map(|frame| (frame.from, &*frame.host)).collect();
     let violations = by_vip.iter().flat_map(|(vip, frames)| match changes {
-        Some(changes) => against_records(*vip, frames, Tenures::of(changes.get(vip).unwrap_or(&none))),
+        Some(changes) => against_records(*vip, frames, Tenures::of(changes.get(vip).unwrap_or(&none)), &macs),
         None => by_order_alone(*vip, frames),
     });
     let start = frames.first().map(|frame| frame.at).unwrap_or_default();
@@ -37,12 +39,20 @@ pub fn judge(frames: &[Frame], changes: Option<&Changes>, drops: u64) -> Verdict
     Verdict { drops, violations: violations.collect(), timeline }
 }
 
-fn against_records(vip: IpAddr, frames: &[&Frame], mut tenures: Tenures) -> Vec<Violation> {
+fn against_records(
+    vip: IpAddr,
+    frames: &[&Frame],
+    mut tenures: Tenures,
+    macs: &BTreeMap<Mac, &str>,
+) -> Vec<Violation> {
     let mut violations = Violations::default();
     for frame in frames {
         // Who has handed over serves its connections to their end, and may still say where the successor is.
-        let is_due = frame.claim.kind == FrameKind::Ip || frame.names_another();
-        if is_due && tenures.drains(&frame.host, frame.at) {
+        let is_due = |successor: &str| {
+            let is_its = || macs.get(&frame.claim.mac).is_none_or(|host| *host == successor);
+            frame.claim.kind == FrameKind::Ip || (frame.names_another() && is_its())
+        };
+        if tenures.successors(&frame.host, frame.at).any(is_due) {
             continue;
         }
         if let Err(wrong) = tenures.place(&frame.host, frame.at) {
@@ -94,8 +104,6 @@ impl Violations {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use mantle::wire::Mac;
 
     use super::*;
     use crate::history::Change;
@@ -155,6 +163,7 @@ mod tests {
         assert_eq!(wrongs("a@1 b@1001 a+@30000", "a@0 b!@1000").len(), 1, "no drain takes so long");
         assert_eq!(wrongs("a@1 a:b@999 a:b@1002 b@1003", "a@0 b!@1000"), [], "b is where it says");
         assert_eq!(wrongs("a@1 a:b@1200", "a@0 b@1000").len(), 1, "it has handed nothing over");
+        assert_eq!(wrongs("a@1 b@1001 a:c@1002 b@1003 c@2001", "a@0 b!@1000 c@2000").len(), 1, "not to c");
     }
 
     #[test]

@@ -49,12 +49,14 @@ impl Tenures {
         Self { all, reached: 0, last: None }
     }
 
-    /// Whether a host may still be serving the connections of a VIP that it has handed over.
-    pub(super) fn drains(&self, host: &str, at: Instant) -> bool {
-        self.all.iter().any(|tenure| {
-            let drains = |until: Instant| until - WATCH_DELAY <= at && at <= until + LONGEST_DRAIN;
+    /// To whom a host handed the VIP over whose connections it may still be serving.
+    pub(super) fn successors(&self, host: &str, at: Instant) -> impl Iterator<Item = &str> {
+        let drains = move |until: Instant| until - WATCH_DELAY <= at && at <= until + LONGEST_DRAIN;
+        let handed = move |tenure: &Tenure| {
             tenure.handed && tenure.owner.as_deref() == Some(host) && tenure.until.is_some_and(drains)
-        })
+        };
+        let pairs = self.all.iter().zip(self.all.iter().skip(1));
+        pairs.filter(move |(before, _)| handed(before)).filter_map(|(_, after)| after.owner.as_deref())
     }
 
     /// Finds the place of a host's frame: the first tenure of the host, not before the last frame's, that it fits.

@@ -92,13 +92,14 @@ async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardEr
     let until = clock::now() + config.timing.silence.min(LONGEST_TRY);
     // What can't be released is silent all the same.
     let released = release(&etcd?, config, &machine, &fenced.standing, until).await;
-    let standing = if fenced.clear { "" } else { "; addresses still stand, and their VIPs are not released" };
+    if !fenced.clear {
+        tracing::error!(vips = ?fenced.standing, "addresses still stand here: their VIPs are not released");
+    }
     if let Ok(vips) = released {
-        tracing::warn!(vips, "no other agent came: the VIPs are silent here, and released{standing}");
+        tracing::warn!(vips, "no other agent came: what is silent here is released");
     } else {
         tracing::error!(
-            "no other agent came: the VIPs are silent here, but etcd took no release: another node takes over once this \
-             one's silence is over{standing}"
+            "no other agent came, and etcd took no release: another node takes over once this one's silence is over"
         );
     }
     // Not before: it may take a moment, and some drivers reset the link.

@@ -1,10 +1,7 @@
 //! Requests about rules and routes, and the kernel's answers: one at a time.
 
 use nix::errno::Errno;
-use nix::libc::{NLMSG_DONE, NLMSG_ERROR};
-use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, parse_i32,
-};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -12,10 +9,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::ReplyError;
 use super::route::Route;
 use super::rule::Rule;
-use crate::link::socket::Netlink;
-
-/// A list during which something changed is begun again so often.
-const ATTEMPTS: u32 = 16;
+use crate::link::socket::{DUMPS, Netlink};
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
@@ -76,8 +70,8 @@ impl Talk {
         self.netlink.send(&batch)?;
         while let Some(messages) = self.netlink.receive()? {
             for message in messages.filter(|message| message.sequence == sequence) {
-                if i32::from(message.kind) == NLMSG_ERROR {
-                    return outcome(message.payload);
+                if let Some(outcome) = message.outcome() {
+                    return outcome;
                 }
             }
         }
@@ -91,14 +85,7 @@ impl Talk {
     ) -> Result<Vec<T>, Errno> {
         let mut all = Vec::new();
         for family in FAMILIES {
-            let mut listed = Err(Errno::EINTR);
-            for _ in 0..ATTEMPTS {
-                listed = self.dump(request(family), &read);
-                if listed.as_ref().err() != Some(&Errno::EINTR) {
-                    break;
-                }
-            }
-            match listed {
+            match self.list_family(|| request(family), &read) {
                 Ok(some) => all.extend(some),
                 // A kernel without IPv6.
                 Err(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT) => {}
@@ -108,43 +95,19 @@ impl Talk {
         Ok(all)
     }
 
-    /// One list, to its end; `EINTR` if it can't be relied on as a whole.
-    fn dump<T>(
+    fn list_family<T>(
         &mut self,
-        request: RouteNetlinkMessage,
+        request: impl Fn() -> RouteNetlinkMessage,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, Errno> {
-        let mut batch = Vec::new();
-        let sequence = self.netlink.append(&mut batch, NLM_F_REQUEST | NLM_F_DUMP, request);
-        self.netlink.send(&batch)?;
-        let (mut all, mut whole) = (Vec::new(), true);
-        loop {
-            let messages = match self.netlink.receive() {
-                Ok(Some(messages)) => messages,
-                Ok(None) => return Err(Errno::EBADMSG),
-                Err(Errno::ENOBUFS) => {
-                    whole = false;
-                    continue;
-                }
-                Err(errno) => return Err(errno),
-            };
-            for message in messages.filter(|message| message.sequence == sequence) {
-                whole &= message.flags & NLM_F_DUMP_INTR == 0;
-                if matches!(i32::from(message.kind), NLMSG_DONE | NLMSG_ERROR) {
-                    outcome(message.payload)?;
-                    return if whole { Ok(all) } else { Err(Errno::EINTR) };
-                }
-                all.extend(read(message.payload));
+        for _ in 0..DUMPS {
+            let mut all = Vec::new();
+            // Nothing comes in between: this socket hears of no events.
+            if self.netlink.dump(request(), |message| all.extend(read(message.payload)))? {
+                return Ok(all);
             }
         }
-    }
-}
-
-/// What an acknowledgement or the end of a list says.
-fn outcome(payload: &[u8]) -> Result<(), Errno> {
-    match payload.get(..4).and_then(|code| parse_i32(code).ok()).unwrap_or(0) {
-        0 => Ok(()),
-        code => Err(Errno::from_raw(code.saturating_neg())),
+        Err(Errno::EINTR)
     }
 }
 

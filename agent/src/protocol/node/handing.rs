@@ -7,9 +7,9 @@
 //!    └──────────▶ the next, or the plain release ◀────────────────┘
 //! ```
 //!
-//! What hands the record over compares it, both sessions, and so can be sent only while the kernel yields (I4). Once sent it
-//! may be carried out late: when its outcome is unknown this node goes on yielding, within its right, and is owner again only
-//! by a transaction that changes the record. To read it would not be enough.
+//! The transaction that hands the record over compares it and both sessions, and is sent only while the kernel yields (I4).
+//! Once sent it may be carried out late: when its outcome is unknown this node goes on yielding, within its right, and is
+//! owner again only by a transaction that changes the record. To read it would not be enough.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -233,8 +233,7 @@ impl Node {
         let limit = self.step_limit();
         let Some(vip) = self.vips.get(&ip) else { return false };
         let Some(Handing { offer, step, .. }) = &vip.handing else { return false };
-        let entry =
-            self.view.get(&Key::Node(offer.to.clone())).filter(|entry| entry.created == offer.session);
+        let entry = self.view.session(&offer.to, offer.session);
         let Some(Entry { value: Value::Session(other), .. }) = entry else { return false };
         if !self.macs.contains_key(&ip) {
             return false;
@@ -243,9 +242,7 @@ impl Node {
             Step::Draining { .. } => return false,
             Step::Yielding { until, .. } => *until,
             Step::Offered { until } => {
-                let prepared = other.handoffs.prepared.get(&ip);
-                let for_this = prepared.filter(|word| (word.session, word.number) == (session, offer.number));
-                if let Some(to) = for_this.map(|word| word.mac) {
+                if let Some(to) = self.prepared(ip, offer, session) {
                     let until = now + limit;
                     if let Some(handing) = self.vips.get_mut(&ip).and_then(|vip| vip.handing.as_mut()) {
                         handing.step = Step::Yielding { to, until };
@@ -400,13 +397,15 @@ impl Node {
     pub(super) fn drain(&mut self, now: Instant) {
         let (mut open, mut over) = (Vec::new(), Vec::new());
         let mut wake = self.wake;
+        let session = self.own.live();
         for (ip, vip) in &self.vips {
             let Some(Handing { offer, step: Step::Draining { until, opens_by, opened, .. }, .. }) =
                 &vip.handing
             else {
                 continue;
             };
-            let answers = *opened || now >= *opens_by || !self.is_prepared(*ip, offer);
+            let prepared = session.and_then(|session| self.prepared(*ip, offer, session));
+            let answers = *opened || now >= *opens_by || prepared.is_none();
             if !self.macs.contains_key(ip) || (answers && now >= *until) {
                 over.push(*ip);
             } else if answers {
@@ -431,16 +430,12 @@ impl Node {
         }
     }
 
-    /// Whether the successor still says that it is prepared: it does not answer yet.
-    fn is_prepared(&self, ip: IpAddr, offer: &Offer) -> bool {
-        let entry =
-            self.view.get(&Key::Node(offer.to.clone())).filter(|entry| entry.created == offer.session);
-        match entry.map(|entry| &entry.value) {
-            Some(Value::Session(session)) => {
-                session.handoffs.prepared.get(&ip).is_some_and(|word| word.number == offer.number)
-            }
-            _ => false,
-        }
+    /// The successor's MAC, while it says that it is prepared for this offer of this node's session: it does not answer yet.
+    fn prepared(&self, ip: IpAddr, offer: &Offer, session: Revision) -> Option<Mac> {
+        let entry = self.view.session(&offer.to, offer.session)?;
+        let Value::Session(other) = &entry.value else { return None };
+        let word = other.handoffs.prepared.get(&ip)?;
+        ((word.session, word.number) == (session, offer.number)).then_some(word.mac)
     }
 
     /// No connection is left on a VIP that was handed over.

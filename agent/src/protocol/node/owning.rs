@@ -172,7 +172,7 @@ impl Node {
             }
             Held::By(holder) => {
                 let at = self.unrenewed_since(holder, ip) + timing.silence_for(self.bound_of(holder)) + turn;
-                if self.session_of(holder).is_some() {
+                if self.view.session(&holder.node, holder.session).is_some() {
                     Free::BehindSession(holder.clone(), at)
                 } else if self.heard < vip.modified && self.peers.last_heard(holder).is_none() {
                     Free::NotKnown
@@ -194,17 +194,13 @@ impl Node {
     /// renewal left it, which a takeover compares, that renewal counts. A session that is gone or overwritten may have been
     /// renewed unheard before.
     fn unrenewed_since(&self, holder: &Holder, ip: IpAddr) -> Instant {
-        let renewed = self.session_of(holder).and_then(|entry| self.peers.renewed(holder, entry.modified));
+        let session = self.view.session(&holder.node, holder.session);
+        let renewed = session.and_then(|entry| self.peers.renewed(holder, entry.modified));
         renewed.map_or_else(|| self.silent_since(holder, ip), |at| at.max(self.vips[&ip].since))
     }
 
     fn bound_of(&self, holder: &Holder) -> Duration {
         self.peers.last_heard(holder).map_or(holder.bound, |(_, bound)| bound.max(holder.bound))
-    }
-
-    /// The holder's session, if it is still there.
-    fn session_of(&self, holder: &Holder) -> Option<&Entry> {
-        self.view.get(&Key::Node(holder.node.clone())).filter(|entry| entry.created == holder.session)
     }
 
     /// How many others go before this node: alive, ready for the VIP, of higher priority or earlier name.
@@ -408,8 +404,7 @@ impl Node {
     pub(super) fn forget_sessions(&mut self) {
         let (view, vips) = (&self.view, &self.vips);
         self.peers.retain(|name, created| {
-            let present = view.get(&Key::Node(name.clone())).is_some_and(|entry| entry.created == created);
-            present || vips.values().any(|vip| vip.names(name, created))
+            view.session(name, created).is_some() || vips.values().any(|vip| vip.names(name, created))
         });
     }
 }

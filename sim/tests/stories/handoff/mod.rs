@@ -1,0 +1,56 @@
+//! Planned moves, told as stories.
+
+mod course;
+mod doubt;
+mod faults;
+mod occasion;
+mod refused;
+
+use std::net::IpAddr;
+
+use super::world::{World, ip, ms, settings};
+use super::{node, vip};
+use mantle_sim::protocol::node::{Event, Happening, NoHandoff};
+use mantle_sim::protocol::{NodeName, Stance};
+
+/// So many nodes for these VIPs, all fenced by the kernel program; the first is owner.
+fn fenced(names: &[&str], vips: &[IpAddr]) -> World {
+    let mut world = World::new();
+    world.fenced = true;
+    for name in names {
+        world.start(settings(name, vips), &[]);
+    }
+    assert!(vips.iter().all(|vip| world.owner(*vip) == Some(0)));
+    world.pass(ms(1_000));
+    for host in &mut world.hosts {
+        host.ordered.clear();
+        host.committed.clear();
+        host.told.clear();
+    }
+    world
+}
+
+fn name(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn hand_off(world: &mut World, at: usize, to: Option<&str>) {
+    world.give(at, Event::HandOff { vip: ip(1), to: to.map(name) });
+}
+
+/// Why a node says that it does not hand a VIP over.
+fn refusals(world: &World, at: usize) -> Vec<NoHandoff> {
+    let refusal = |told: &Happening| match told {
+        Happening::NotHandedOver { why, .. } => Some(why.clone()),
+        _ => None,
+    };
+    world.hosts[at].told.iter().filter_map(refusal).collect()
+}
+
+fn stance(world: &World, at: usize) -> Stance {
+    world.hosts[at].stances.get(&ip(1)).copied().unwrap_or(Stance::Off)
+}
+
+fn epoch(world: &World) -> i64 {
+    world.store.keys[&vip(1)].modified
+}
