@@ -27,6 +27,7 @@ mod peers;
 mod refusal;
 mod session;
 mod vip;
+mod wishing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

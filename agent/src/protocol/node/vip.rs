@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::handing::{Handing, Wishes};
+use super::handing::Handing;
 use super::peers::Peers;
+use super::wishing::Wishes;
 use crate::protocol::{Entry, Epoch, Health, Holder, Instant, NodeName, Revision, Stance, Value};
 
 /// Who holds a VIP, as far as this node can tell.
