@@ -4,14 +4,15 @@
 //! |---|---|---|---|
 //! | owner, right valid | answered with the own MAC | passed; with a peer, TCP of no connection here is sent back to it | passed |
 //! | right over, or entry of another session | dropped | dropped | dropped |
-//! | prepared | dropped | dropped, unless from the peer's MAC | dropped |
+//! | prepared | dropped | sent on to the peer; without one dropped, and from it passed | dropped |
 //! | yielding | answered with the peer's MAC | passed | IP passed, claims dropped |
 //! | forwarding | dropped | TCP of connections here passed, the rest sent on to the peer | IP passed, claims dropped |
 //!
 //! A *claim* says at which MAC the VIP is: ARP with the VIP as sender, an advertisement of it, a solicitation from it.
 //! What is yielding becomes forwarding by itself, when the peer is seen to claim the VIP on its link. A yielding or
 //! forwarding node's claims that are questions go out in the name of another address of the node ([`leaving`]); those that
-//! say the VIP is at the peer are the program's own answers. What is sent on or back, and what never is, [`relay`] says.
+//! say the VIP is at the peer are the program's own answers, and until that wears it, it is prepared and sends on what comes
+//! of them. What is sent on or back, and what never is, [`relay`] says.
 //!
 //! Four rules for what the table leaves open:
 //! - What is not surely ours is passed on untouched: a frame with a VLAN tag (the VIP is on another link there), one for

@@ -1,8 +1,9 @@
 //! IP for a VIP that two nodes serve: what belongs to the other one is sent there.
 //!
 //! The predecessor keeps the packets of TCP connections that it has a socket of, and sends everything else on. The successor
-//! keeps everything but TCP, other than SYN, of connections that it has no socket of: that it sends back. Neither sends
-//! the other what came from there, so a packet crosses at most once each way.
+//! keeps everything but TCP, other than SYN, of connections that it has no socket of: that it sends back. Before it is owner,
+//! when its predecessor already tells who asks that the VIP is here, it sends everything back. Neither sends the other what
+//! came from there, so a packet crosses at most once each way.
 //!
 //! - A SYN of a connection that is just opening at the predecessor is repeated: it stays. One for a connection that is over
 //!   opens another, which is the successor's.
@@ -27,6 +28,8 @@ use crate::wire::field::{get, put};
 pub(super) enum Side {
     /// Forwarding.
     Predecessor,
+    /// About to follow: the one before it is owner still.
+    Prepared,
     /// Owner, while the one before it drains.
     Successor,
 }
@@ -40,17 +43,17 @@ const V6: usize = sight::ETHER + 8;
 #[inline(always)]
 pub(super) fn ipv4(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, side: Side) -> Verdict {
     let Some(head) = frame.head::<{ sight::IPV4 }>() else {
-        return Verdict::Pass;
+        return keep(frame, host, found, side);
     };
     let transport = sight::ipv4_transport(head);
     let mut flow = Flow([0; 12]);
     put::<0, 8, _>(&mut flow.0, get::<26, 8, _>(head));
     if stays(frame, side, transport, &mut flow, put::<8, 4, _>) {
-        return Verdict::Pass;
+        return keep(frame, host, found, side);
     }
     let mut start = [0; V4];
     if !frame.copy(0, &mut start) {
-        return Verdict::Pass;
+        return keep(frame, host, found, side);
     }
     let [ttl, protocol] = get::<22, 2, _>(&start);
     if ttl <= 1 {
@@ -69,16 +72,16 @@ pub(super) fn ipv4(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, 
 pub(super) fn ipv6(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, side: Side) -> Verdict {
     let transport = sight::ipv6_transport(frame);
     let Some(head) = frame.head::<{ sight::IPV6 }>() else {
-        return Verdict::Pass;
+        return keep(frame, host, found, side);
     };
     let mut flow = Flow([0; 36]);
     put::<0, 32, _>(&mut flow.0, get::<22, 32, _>(head));
     if stays(frame, side, transport, &mut flow, put::<32, 4, _>) {
-        return Verdict::Pass;
+        return keep(frame, host, found, side);
     }
     let mut start = [0; V6];
     if !frame.copy(0, &mut start) {
-        return Verdict::Pass;
+        return keep(frame, host, found, side);
     }
     let [hops] = get::<21, 1, _>(&start);
     if hops <= 1 {
@@ -98,8 +101,10 @@ fn stays<const N: usize>(
     put_ports: impl Fn(&mut [u8; N], [u8; 4]),
 ) -> bool {
     let at = match transport {
+        Transport::Link => return true,
+        _ if side == Side::Prepared => return false,
         Transport::Tcp(at) => at,
-        Transport::TcpFragment | Transport::Link => return true,
+        Transport::TcpFragment => return true,
         Transport::Other => return side == Side::Successor,
     };
     // Up to the flags.
@@ -117,6 +122,15 @@ fn stays<const N: usize>(
         Socket::Open => true,
         Socket::Over => !is_syn,
         Socket::Unknown => false,
+    }
+}
+
+/// What stays goes to the kernel's stack, where the VIP is worn.
+#[inline(always)]
+fn keep(frame: &mut impl Frame, host: &impl Host, found: &Found<'_>, side: Side) -> Verdict {
+    match side {
+        Side::Prepared => found.drop(frame, host, Counter::DroppedIp, None),
+        Side::Predecessor | Side::Successor => Verdict::Pass,
     }
 }
 
@@ -142,7 +156,7 @@ fn send<const N: usize>(
         host,
         match side {
             Side::Predecessor => Counter::Forwarded,
-            Side::Successor => Counter::SentBack,
+            Side::Prepared | Side::Successor => Counter::SentBack,
         },
     );
     Verdict::Relay

@@ -125,6 +125,46 @@ fn open_connections_live_on_and_new_ones_go_to_the_successor_at_generic_xdp() {
     open_connections_live_on_and_new_ones_go_to_the_successor("relay-generic", Hook::GenericXdp);
 }
 
+/// Who asks while the one yields is told of the other, which is not owner yet.
+fn who_asks_in_between_is_served_by_the_one_still(name: &str, hook: Hook) {
+    let mut pair = Pair::new(name, hook);
+    let _services = [&pair.one, &pair.other].map(|node| Echo::start(&node.host));
+    pair.give_way();
+    let (asker, probes) = (pair.lab.host("asker"), pair.lab.client(&VIPS));
+    for vip in VIPS {
+        probes.wait_answered(vip, "one", now(), SOON);
+    }
+    let mut open = connections(&asker, 1);
+    open.iter_mut().for_each(Connection::ask);
+    assert_served_by(&open, BY_ONE);
+    assert!(pair.other.counted(Counter::SentBack).iter().all(|count| *count > 0), "they came by the other");
+    pair.take_up();
+    for vip in VIPS {
+        probes.wait_answered(vip, "other", now(), SOON);
+    }
+    open.iter_mut().for_each(Connection::ask);
+    for of_vip in probes.stop().iter() {
+        assert_eq!(of_vip.lost(), 0, "{}", of_vip.vip());
+        assert_eq!(of_vip.doubled(), 0);
+    }
+    pair.assert_one_owner_on_the_wire();
+}
+
+#[test]
+fn who_asks_in_between_is_served_by_the_one_still_at_tc() {
+    who_asks_in_between_is_served_by_the_one_still("between-tc", Hook::Tc);
+}
+
+#[test]
+fn who_asks_in_between_is_served_by_the_one_still_at_native_xdp() {
+    who_asks_in_between_is_served_by_the_one_still("between-xdp", Hook::NativeXdp);
+}
+
+#[test]
+fn who_asks_in_between_is_served_by_the_one_still_at_generic_xdp() {
+    who_asks_in_between_is_served_by_the_one_still("between-generic", Hook::GenericXdp);
+}
+
 /// Packets that neither node knows the connection of.
 const STRAYS: u64 = 300;
 

@@ -139,10 +139,20 @@ impl Pair {
         Self { one, other, yielded: None, lab }
     }
 
-    /// The one yields to the other, which takes the VIPs up while the one serves what is open.
-    pub(crate) fn hand_over(&mut self) {
+    /// The one yields to the other, which is prepared.
+    pub(crate) fn give_way(&mut self) {
         self.yielded = Some(now());
         self.one.stand(State::Yielding, Some(self.other.mac));
+    }
+
+    /// The one yields to the other, which takes the VIPs up while the one serves what is open.
+    pub(crate) fn hand_over(&mut self) {
+        self.give_way();
+        self.take_up();
+    }
+
+    /// The other, to which the one yields, takes the VIPs up.
+    pub(crate) fn take_up(&mut self) {
         self.other.stand(State::Owner, Some(self.one.mac));
         assert_eq!(self.one.states(), [Some(State::Yielding); 2]);
         self.other.announce();

@@ -5,7 +5,7 @@ use mantle_ebpf::layout::{Counter, State};
 use mantle_ebpf::verdict::Verdict;
 use mantle_ebpf::wire::Mac;
 
-use super::{FORWARDING, ROWS, judged, stand};
+use super::{FORWARDING, PREPARED, ROWS, judged, stand};
 use crate::frames::*;
 use crate::lab::{ASKER, Hook, LASTING, LINK, Lab, OVER, OWN, PEER, vip};
 use crate::twin::{Buffer, Twin};
@@ -71,7 +71,8 @@ fn ip_is_treated_as_the_table_says() {
             &[58, 0, 1, 4, 0, 0, 0, 0],
         ),
     ];
-    let rows = ROWS.into_iter().filter(|row| row.name != FORWARDING.name);
+    let relaying = [FORWARDING.name, PREPARED.name];
+    let rows = ROWS.into_iter().filter(|row| !relaying.contains(&row.name));
     for (hook, row) in Hook::ARRIVING.into_iter().flat_map(|hook| rows.clone().map(move |row| (hook, row))) {
         stand(&mut lab, row);
         for frame in &frames {
@@ -80,9 +81,6 @@ fn ip_is_treated_as_the_table_says() {
                 _ => (Verdict::Drop, [Counter::DroppedIp].as_slice()),
             };
             judged(&mut lab, hook, row.name, frame, verdict, counted);
-            // What the present owner sends on.
-            let (verdict, counted) =
-                if row.name == "prepared" { (Verdict::Pass, [].as_slice()) } else { (verdict, counted) };
             judged(&mut lab, hook, row.name, &with(frame.clone(), 6, &PEER.0), verdict, counted);
         }
     }

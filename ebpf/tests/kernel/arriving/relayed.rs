@@ -130,6 +130,51 @@ fn the_successor_sends_back_tcp_alone_and_no_syn() {
 }
 
 #[test]
+fn who_is_prepared_sends_everything_to_the_owner_and_passes_what_comes_from_there() {
+    let Some(mut lab) = Lab::new() else { return };
+    // Without their ports, or an end before the flags: it needs neither.
+    let torn = vec![
+        summed(with(tcp_to(VIP4.into(), ACK), 20, &[0, 100])),
+        extended(tcp_to(VIP6.into(), ACK), &[(44, &[0, 0, 100, 0, 0, 0, 1])]),
+        tcp_to(VIP4.into(), ACK)[..14 + 20 + 13].to_vec(),
+    ];
+    let frames = [datagrams(), strays(SYN), strays(ACK), strays(SYN | ACK), strays(4), torn].concat();
+    let neighbours =
+        ndp(Icmpv6Type::NeighborSolicitation, (ASKER, HOST6), (OWN, VIP6), HOST6, &source_option(ASKER));
+    for hook in Hook::ARRIVING {
+        stand(&mut lab, PREPARED);
+        for frame in &frames {
+            let (verdict, counted) = relayed_by(hook, Counter::SentBack);
+            let sent = judged(&mut lab, hook, "sent to the owner", frame, verdict, &counted);
+            if verdict == Verdict::Relay {
+                assert_relayed(&sent, frame);
+            }
+            let from_there = with(frame.clone(), 6, &PEER.0);
+            judged(&mut lab, hook, "from the peer", &from_there, Verdict::Pass, &[]);
+        }
+        let to_many = with(udp_to(VIP4.into()), 0, &Mac::BROADCAST.0);
+        judged(&mut lab, hook, "to many", &to_many, Verdict::Drop, &[Counter::DroppedIp]);
+        let expired = [with(udp_to(VIP4.into()), 22, &[1]), with(udp_to(VIP6.into()), 21, &[1])];
+        let expired = expired.map(|frame| (frame, Counter::Expired));
+        for (frame, counter) in [(neighbours.clone(), Counter::DroppedIp)].into_iter().chain(expired) {
+            let (verdict, counted) =
+                if hook.relays() { (Verdict::Drop, vec![counter]) } else { (Verdict::Pass, vec![]) };
+            judged(&mut lab, hook, "not sent", &frame, verdict, &counted);
+        }
+        // On another link, or with nobody to send it to.
+        for vip in [
+            Vip { link: LINK + 1, ..vip(State::Prepared, 0) },
+            Vip { peer: Mac::ZERO, ..vip(State::Prepared, 0) },
+        ] {
+            lab.set_vips(&[(VIP4.into(), vip), (VIP6.into(), vip)]);
+            for frame in [tcp_to(VIP4.into(), ACK), udp_to(VIP6.into())] {
+                judged(&mut lab, hook, "for nobody", &frame, Verdict::Drop, &[Counter::DroppedIp]);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_never_sent_on() {
     let Some(mut lab) = Lab::new() else { return };
     let redirect = ndp(
