@@ -239,7 +239,10 @@ impl Endpoint {
                 Ok(Err(error)) => classify(&error),
                 Err(_) => Cause::Silent(limit),
             };
-            this.drop_connection(&connection);
+            // Knowing no leader is an answer too; made anew the connection would only be waited for when there is one again.
+            if cause != Cause::NoLeader {
+                this.drop_connection(&connection);
+            }
             this.note(Errand::Probe, cause);
         });
     }

@@ -94,6 +94,12 @@ pub fn least_silence(bound: Duration) -> Duration {
     bound + bound / 4 + Duration::from_millis(25)
 }
 
+/// How often a node renews once its right of `right` is over, while it owns something or suspects that an owner is gone:
+/// a quarter of R in the presets. By D, so that what hangs in an outage for as long as a right lasts stays bounded.
+pub fn retry_for(right: Duration) -> Duration {
+    (right / 20).max(Timing::SHORTEST_RENEW)
+}
+
 /// Why a timing is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TimingError {

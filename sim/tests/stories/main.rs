@@ -4,6 +4,7 @@
 
 mod handoff;
 mod health;
+mod outage;
 mod takeover;
 mod world;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mantle_sim::Mutant;
-use mantle_sim::protocol::node::{Effect, Event, Happening, How, Node, Purpose, Request, Standing};
+use mantle_sim::protocol::node::{Effect, Event, Happening, How, Node, Purpose, Request, Settings, Standing};
 use mantle_sim::protocol::{Answer, Change, Entry, Instant, Key, Record, Stance, Value, Write};
 use world::{World, ip, ms, settings};
 

@@ -39,6 +39,8 @@ pub(super) struct Host {
     pub(super) confirms: bool,
     /// Whether the kernel program fences what it is ready for: it can take part in handoffs.
     pub(super) fenced: bool,
+    /// How long it waits for an answer: D.
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,10 @@ pub(super) struct World {
     inbox: VecDeque<(usize, Post)>,
     /// Requests that reach etcd only when they are let go on.
     late: Vec<Request>,
+    /// Whether etcd loses what it is asked, as one that has lost its leader does.
+    pub(super) loses: bool,
+    /// What was lost, by whom, and when that is given up.
+    lost: BTreeMap<(Instant, usize), Vec<Request>>,
 }
 
 /// What is on its way to or from a node.
@@ -65,7 +71,7 @@ enum Post {
     Order(IpAddr, Stance),
 }
 
-pub(super) fn ms(millis: u64) -> Duration {
+pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -100,6 +106,8 @@ impl World {
             fenced: false,
             inbox: VecDeque::new(),
             late: Vec::new(),
+            loses: false,
+            lost: BTreeMap::new(),
         }
     }
 
@@ -107,6 +115,7 @@ impl World {
     pub(super) fn start(&mut self, settings: Settings, found: &[IpAddr]) -> usize {
         let at = self.hosts.len();
         let ready = settings.vips.clone();
+        let patience = settings.timing.right;
         self.hosts.push(Host {
             node: Node::new(settings),
             stances: BTreeMap::new(),
@@ -124,9 +133,10 @@ impl World {
             left: Instant::ZERO,
             confirms: true,
             fenced: self.fenced,
+            patience,
         });
         self.found(at, found);
-        self.ready(at, ready);
+        self.facts(at, ready, patience);
         self.relist(at);
         at
     }
@@ -257,6 +267,10 @@ impl World {
     }
 
     fn commit(&mut self, at: usize, request: Request) {
+        if self.loses {
+            let given_up = self.now + self.hosts[at].patience;
+            return self.lost.entry((given_up, at)).or_default().push(request);
+        }
         let answer = if self.hosts[at].etcd {
             let (answer, changes) = self.store.commit(&request.txn);
             self.show(&changes);
@@ -293,6 +307,16 @@ impl World {
             let next = due
                 .map(|(at, host)| (host.node.deadline().max(self.now + Duration::from_micros(10)), at))
                 .min();
+            let given_up = self.lost.keys().next().copied().filter(|(due, _)| *due <= end);
+            if let Some(due) = given_up.filter(|due| next.is_none_or(|next| *due <= next)) {
+                self.now = due.0;
+                for request in self.lost.remove(&due).into_iter().flatten() {
+                    let sent = request.decided;
+                    self.put(due.1, Event::Answered { request, sent, answer: Answer::Unknown });
+                }
+                self.settle();
+                continue;
+            }
             match next {
                 Some((at_time, at)) if at_time <= end => {
                     self.now = at_time;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mantle::protocol::Timing;
+use mantle::protocol::timing::retry_for;
 
 /// What real processes add to any of these times: commits, netlink, the first packets to a new MAC. What waiting for a
 /// processor adds is measured: [`Sum::busy`].
@@ -70,10 +71,12 @@ impl Bounds {
             .plus("margin", MARGIN)
     }
 
-    /// Nothing can be written, or nobody writes, while others wait to take over; then they want renewals acknowledged for 2R.
+    /// Nothing can be written, or nobody writes, while others wait to take over; then a standby's next renewal comes within R,
+    /// and it gives the owner the time in which that tries twice.
     pub(super) fn waited_for(&self, away: Duration) -> Sum {
-        let patient = self.standbys.iter().map(|standby| 3 * standby.renew).min().unwrap_or_default();
-        Sum::of("away", away).plus("3R", patient).plus("try", TRY).plus("margin", MARGIN)
+        let renew = self.standbys.iter().map(|standby| standby.renew).min().unwrap_or_default();
+        let chance = 2 * retry_for(self.owner.right);
+        Sum::of("away", away).plus("R", renew).plus("chance", chance).plus("try", TRY).plus("margin", MARGIN)
     }
 
     /// Within what time after a fault is over, or another node is named in the record, the VIP is answered for again.
@@ -94,10 +97,9 @@ impl Bounds {
         waits.min_by_key(|(wait, turn)| *wait + *turn).expect("somebody stands by")
     }
 
-    /// How long a standby waits for the owner. Its own renewals have to be acknowledged for 2R by then, and it looks
-    /// every R.
+    /// How long a standby waits for the owner. That etcd works it has asked just before.
     fn silence(&self, standby: &Timing) -> Duration {
-        standby.silence_for(self.owner.right).max(3 * standby.renew)
+        standby.silence_for(self.owner.right)
     }
 }
 
@@ -169,8 +171,8 @@ mod tests {
     #[test]
     fn a_standby_with_another_timing_waits_for_the_owners_right() {
         let bounds = Bounds { owner: Timing::FAST, standbys: vec![Timing::STEADY] };
-        // silence_for(500 ms) is 700 ms; but it renews every 500 ms, and wants 2R of renewals acknowledged.
-        assert_eq!(bounds.silence(&Timing::STEADY), Duration::from_millis(1500));
+        // 650 ms by the rule, and the 50 ms by which it is more patient than that.
+        assert_eq!(bounds.silence(&Timing::STEADY), Duration::from_millis(700));
         let both = Bounds { owner: Timing::FAST, standbys: vec![Timing::STEADY, Timing::FAST] };
         assert_eq!(
             both.unreachable().to_string(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::handing::Successor;
 use super::vip::{Held, Vip};
 use super::{Effect, Happening, How, NoHandoff, Node, Purpose, Request};
+use crate::protocol::timing::retry_for;
 use crate::protocol::{
     Answer, Compare, Entry, Health, Holder, Instant, Key, NodeName, Record, Revision, Timing, Txn, Value,
     WhenNobodyIsReady, Write,
@@ -69,12 +70,10 @@ impl Node {
                 }
                 Free::From(at) => self.wake_at(at),
                 Free::BehindSession(holder, at) => {
+                    let is_sure = self.could_have_been_heard(now, &holder, at);
                     if now < at {
                         self.wake_at(at);
-                    } else if self
-                        .own
-                        .acknowledged_for(2 * self.settings.timing.renew, self.unrenewed_since(&holder, ip))
-                    {
+                    } else if is_sure {
                         silent.entry(holder.node).or_default().push(ip);
                     }
                 }
@@ -158,6 +157,24 @@ impl Node {
             _ => None,
         };
         self.view.iter().filter_map(ready_until).max()
+    }
+
+    /// Whether a holder that is silent until `at` could have been heard, as far as etcd is concerned: for stability, not for
+    /// safety. An outage silences the holder too, and this node may be the first to notice its end. So it waits for as long
+    /// as the holder takes to try twice, and then for one more acknowledgement.
+    fn could_have_been_heard(&mut self, now: Instant, holder: &Holder, at: Instant) -> bool {
+        let chance = 2 * retry_for(self.bound_of(holder));
+        // Without an acknowledgement after the last miss, renewals are under way.
+        let Some((from, last)) = self.own.acknowledged_since() else { return false };
+        let due = (from + chance).max(at - chance);
+        if now < due {
+            self.wake_at(due);
+            return false;
+        }
+        if last < due {
+            self.own.renew_once_since(due);
+        }
+        last >= due
     }
 
     /// From when on this node may take the VIP.

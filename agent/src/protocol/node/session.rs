@@ -1,9 +1,9 @@
 //! This node's own session: started, resumed, renewed, lost, ended; and the right that its renewals give.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::{Effect, Happening, How, Node, Purpose, Request};
+use crate::protocol::timing::retry_for;
 use crate::protocol::{Answer, Compare, Handoffs, Instant, Key, Revision, Session, Txn, Value, Write};
 
 /// How a node stands in etcd.
@@ -31,6 +31,8 @@ pub enum Standing {
 struct Acks {
     from: Instant,
     last: Instant,
+    /// When the newest of them was decided: what misses an older one says nothing of the run.
+    decided: Instant,
 }
 
 /// This node's own session.
@@ -45,7 +47,8 @@ pub(super) struct Own {
     renewed: Instant,
     /// The session's value changed: renew without waiting for the interval.
     soon: bool,
-    in_flight: u32,
+    /// When the renewals without an answer were decided, the oldest first.
+    under_way: Vec<Instant>,
     retry_at: Instant,
     acks: Option<Acks>,
     counter: u64,
@@ -54,8 +57,8 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The most renewals under way at once: one interval's worth of a right.
-    const MOST_IN_FLIGHT: u32 = 5;
+    /// The most renewals under way at once: the 20 that are sent within a right once it is over, and some out of turn.
+    const MOST_UNDER_WAY: usize = 25;
 
     /// The live session.
     pub(super) fn live(&self) -> Option<Revision> {
@@ -89,10 +92,38 @@ impl Own {
         self.soon = false;
     }
 
-    /// Whether own renewals were acknowledged for `span` on end, all of it after `since`: then etcd works, and whoever has
-    /// not been heard of since could have been.
-    pub(super) fn acknowledged_for(&self, span: Duration, since: Instant) -> bool {
-        self.acks.as_ref().is_some_and(|acks| acks.last >= acks.from + span && acks.last >= since + span)
+    /// Sees to it that a renewal is sent that was decided at `since` or later.
+    pub(super) fn renew_once_since(&mut self, since: Instant) {
+        self.soon |= self.renewed < since;
+    }
+
+    /// Since when own renewals have been acknowledged without a miss, and when the last one was.
+    pub(super) fn acknowledged_since(&self) -> Option<(Instant, Instant)> {
+        self.acks.as_ref().map(|acks| (acks.from, acks.last))
+    }
+
+    /// One decided then was acknowledged. If it overtakes an older one etcd lost that, and works again only now: the run
+    /// begins anew.
+    fn acknowledged(&mut self, now: Instant, decided: Instant) {
+        let overtakes = self.under_way.iter().any(|older| *older < decided);
+        self.under_way.retain(|other| *other > decided);
+        match &mut self.acks {
+            Some(acks) if !overtakes => {
+                acks.last = now;
+                acks.decided = acks.decided.max(decided);
+            }
+            acks => *acks = Some(Acks { from: now, last: now, decided }),
+        }
+    }
+
+    /// One decided then was not acknowledged. If a later one was, that is no news: it was lost before the run began.
+    fn missed(&mut self, decided: Instant) {
+        self.answered(decided);
+        self.acks.take_if(|acks| acks.decided < decided);
+    }
+
+    fn answered(&mut self, decided: Instant) {
+        self.under_way.retain(|other| *other != decided);
     }
 }
 
@@ -189,19 +220,29 @@ impl Node {
     }
 
     fn renew_when_due(&mut self, now: Instant, session: Revision) {
-        if self.own.in_flight >= Own::MOST_IN_FLIGHT {
+        if self.own.under_way.len() >= Own::MOST_UNDER_WAY {
             return;
         }
-        let timing = self.settings.timing;
-        let interval = if self.must_be_quick(now, session) { timing.renew } else { timing.standby_renew() };
-        let due = if self.own.soon { now } else { self.own.renewed + interval };
+        let is_quick = self.must_be_quick(now, session);
+        let due = if self.own.soon { now } else { self.renewal_due(is_quick) };
         if now < due {
             return self.wake_at(due);
         }
         let (compare, write) = self.renewal(now, session);
-        self.own.in_flight += 1;
+        self.own.under_way.push(now);
         self.commit(now, Purpose::Renew, Txn { compares: vec![compare], writes: vec![write] });
-        self.wake_at(now + interval);
+        self.wake_at(self.renewal_due(is_quick));
+    }
+
+    /// When the next renewal is due. Once the right of a node that has to be quick is over it tries more often: etcd may be
+    /// back at any moment, and how soon an owner is heard then is how long standbys have to wait for it.
+    fn renewal_due(&self, is_quick: bool) -> Instant {
+        let (timing, renewed) = (self.settings.timing, self.own.renewed);
+        if is_quick {
+            (renewed + timing.renew).min((renewed + retry_for(timing.right)).max(self.right))
+        } else {
+            renewed + timing.standby_renew()
+        }
     }
 
     /// Renews at once where a handoff waits for this node's word.
@@ -265,7 +306,7 @@ impl Node {
         self.right = Instant::ZERO;
         self.own.past.insert(session);
         self.own.standing = Standing::None;
-        self.own.in_flight = 0;
+        self.own.under_way.clear();
         self.own.acks = None;
         self.own.retry_at = Instant::ZERO;
         for vip in self.vips.values_mut() {
@@ -319,7 +360,7 @@ impl Node {
                 Purpose::Renew | Purpose::Claim | Purpose::TakeOver | Purpose::HandOver,
                 _,
             ) if request.session == Some(session) => {
-                self.renewal_answered(now, session, request.purpose, sent, answer);
+                self.renewal_answered(now, session, request.decided, sent, answer);
             }
             _ => {}
         }
@@ -329,22 +370,18 @@ impl Node {
         &mut self,
         now: Instant,
         session: Revision,
-        purpose: Purpose,
+        decided: Instant,
         sent: Instant,
         answer: &Answer,
     ) {
-        if purpose == Purpose::Renew {
-            self.own.in_flight = self.own.in_flight.saturating_sub(1);
-        }
         match answer {
             Answer::Done(_) => {
                 self.extend_right(session, sent);
-                let acks = self.own.acks.get_or_insert(Acks { from: now, last: now });
-                acks.last = now;
+                self.own.acknowledged(now, decided);
             }
             // etcd answered, but renewed nothing.
-            Answer::Refused { .. } => {}
-            Answer::Failed | Answer::Unknown => self.own.acks = None,
+            Answer::Refused { .. } => self.own.answered(decided),
+            Answer::Failed | Answer::Unknown => self.own.missed(decided),
         }
     }
 
@@ -361,8 +398,8 @@ impl Node {
     fn go_live(&mut self, now: Instant, session: Revision, sent: Instant) {
         self.own.standing = Standing::Live(session);
         self.own.decided = true;
-        self.own.in_flight = 0;
-        self.own.acks = Some(Acks { from: now, last: now });
+        self.own.under_way.clear();
+        self.own.acks = Some(Acks { from: now, last: now, decided: now });
         self.extend_right(session, sent);
     }
 
