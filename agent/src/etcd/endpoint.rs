@@ -83,6 +83,8 @@ struct State {
     probing: bool,
     /// No other way is tried before.
     other_way_at: Instant,
+    /// Why it could not be gone by the last time.
+    other_way: Option<Cause>,
 }
 
 impl Endpoint {
@@ -169,18 +171,33 @@ impl Endpoint {
     /// Connects from the address that is chosen by now. Until that has worked the connection there is stays in use.
     async fn change_way(self: &Arc<Self>) {
         let _one_at_a_time = self.dialling.lock().await;
+        let cause = match self.make().await {
+            Ok((connected, took)) => {
+                if self.connected().is_none_or(|kept| kept.way != connected.way) {
+                    self.keep(&connected, took);
+                }
+                None
+            }
+            Err(cause) => Some(cause),
+        };
+        let before = std::mem::replace(&mut self.state().other_way, cause.clone());
+        if let Some(cause) = cause.filter(|cause| before.as_ref() != Some(cause)) {
+            let failure = self.failure(Errand::Connect, cause);
+            tracing::warn!("{failure}; until that works it is not spoken to from the chosen address");
+        }
+    }
+
+    /// A new connection, to the cluster that the other endpoints are connected to, and how long it took.
+    async fn make(&self) -> Result<(Connected, Duration), Cause> {
         let begun = clock::now();
         let limit = self.settings.connect_timeout;
-        let connected = timeout(limit, connect(&self.url, &self.settings, &self.keys)).await;
-        match connected.unwrap_or(Err(Cause::Silent(limit))) {
-            Ok(connected) => {
-                let known = self.clusters.join(self.number, connected.cluster).is_ok();
-                if known && self.connected().is_none_or(|kept| kept.way != connected.way) {
-                    self.keep(&connected, clock::now().since(begun));
-                }
-            }
-            Err(cause) => tracing::debug!("{}", self.failure(Errand::Connect, cause)),
-        }
+        let connected = timeout(limit, connect(&self.url, &self.settings, &self.keys))
+            .await
+            .unwrap_or(Err(Cause::Silent(limit)))?;
+        let found = connected.cluster;
+        let joined = self.clusters.join(self.number, found);
+        joined.map_err(|expected| Cause::OtherCluster { expected, found })?;
+        Ok((connected, clock::now().since(begun)))
     }
 
     /// The connection, once there is one that is made from another address than `older` is.
@@ -267,16 +284,8 @@ impl Endpoint {
         if let Some(failure) = self.refrain() {
             return Err(failure);
         }
-        let begun = clock::now();
-        let limit = self.settings.connect_timeout;
-        let dialled = timeout(limit, connect(&self.url, &self.settings, &self.keys))
-            .await
-            .unwrap_or(Err(Cause::Silent(limit)));
-        let cause = match dialled {
-            Ok(connected) => match self.clusters.join(self.number, connected.cluster) {
-                Ok(()) => return Ok(self.keep(&connected, clock::now().since(begun))),
-                Err(expected) => Cause::OtherCluster { expected, found: connected.cluster },
-            },
+        let cause = match self.make().await {
+            Ok((connected, took)) => return Ok(self.keep(&connected, took)),
             Err(Cause::Lost(why)) if self.url.starts_with("http://") => Cause::NoPlainText(why),
             Err(Cause::Lost(why)) => Cause::BrokenOff(why),
             Err(cause) => cause,

@@ -60,9 +60,7 @@ impl SourceBook {
 
     /// Whether the choice is another by now than a connection was made from.
     pub(super) fn wants_another(&self, way: Way) -> bool {
-        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let chosen = sources.chosen.iter().find(|ip| way.suits(ip));
-        !way.is_loopback && chosen.is_some_and(|chosen| way.bound != Some(*chosen))
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).want_another(way, is_there)
     }
 }
 
@@ -94,20 +92,27 @@ impl Sources {
         if way.is_loopback {
             return Ok(way);
         }
-        let fits = |ip: &IpAddr| !self.vips.contains(ip) && is_there(*ip);
-        if let Some(chosen) = self.chosen.iter().find(|ip| way.suits(ip) && fits(ip)) {
-            return Ok(Way { bound: Some(*chosen), ..way });
+        if let Some(chosen) = self.chosen_for(way, &is_there) {
+            return Ok(Way { bound: Some(chosen), ..way });
         }
         let Some(vip) = kernel().filter(|taken| self.vips.contains(taken)) else { return Ok(way) };
         // An address of another network may have no way back.
-        let others = || {
-            self.others
-                .iter()
-                .filter(|other| other.addr().is_ipv4() == first.is_ipv4() && fits(&other.addr()))
-        };
+        let fits = |ip: IpAddr| ip.is_ipv4() == first.is_ipv4() && !self.vips.contains(&ip) && is_there(ip);
+        let others = || self.others.iter().filter(|other| fits(other.addr()));
         let neighbour = others().find(|other| other.contains(first));
         let other = neighbour.or_else(|| others().next()).ok_or(Cause::OnlyVip(vip))?;
         Ok(Way { bound: Some(other.addr()), ..way })
+    }
+
+    /// The chosen address for a way, of those that can be bound now.
+    fn chosen_for(&self, way: Way, is_there: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let fits = |ip: &&IpAddr| way.suits(ip) && !self.vips.contains(*ip) && is_there(**ip);
+        self.chosen.iter().find(fits).copied()
+    }
+
+    /// Whether a connection made now would come from another address.
+    fn want_another(&self, way: Way, is_there: impl Fn(IpAddr) -> bool) -> bool {
+        !way.is_loopback && self.chosen_for(way, is_there).is_some_and(|chosen| way.bound != Some(chosen))
     }
 }
 
@@ -199,10 +204,8 @@ mod tests {
         assert_eq!(way(&["10.0.0.9", "fd00::1"]).bound, Some(ip("fd00::1")), "10.0.0.9 is not there");
         let unbound = way(&[]);
         assert_eq!(unbound.bound, None);
-        let book = SourceBook::default();
         for chosen in ["10.0.0.1", "fd00::1"] {
-            book.write(sources(&[chosen], &[]));
-            assert!(book.wants_another(unbound), "{chosen} is chosen later");
+            assert!(sources(&[chosen], &[]).want_another(unbound, |_| true), "{chosen} is chosen later");
         }
     }
 
@@ -240,18 +243,23 @@ mod tests {
 
     #[test]
     fn a_connection_is_made_anew_when_another_address_is_chosen() {
-        let book = SourceBook::default();
+        let wants =
+            |chosen: &[&str], way| sources(chosen, &[]).want_another(way, |ip| ip.to_string() != "10.0.0.9");
         let way = |bound: Option<&str>| Way {
             is_loopback: false,
             has_v4: true,
             has_v6: false,
             bound: bound.map(ip),
         };
-        assert!(!book.wants_another(way(None)), "nothing is chosen");
-        book.write(sources(&["fd00::1", "10.0.0.1"], &[]));
-        assert!(book.wants_another(way(None)));
-        assert!(book.wants_another(way(Some("10.0.0.2"))));
-        assert!(!book.wants_another(way(Some("10.0.0.1"))));
-        assert!(!book.wants_another(Way { is_loopback: true, ..way(None) }));
+        assert!(!wants(&[], way(None)), "nothing is chosen");
+        let chosen = ["fd00::1", "10.0.0.9", "10.0.0.100", "10.0.0.1"];
+        assert!(wants(&chosen, way(None)));
+        assert!(wants(&chosen, way(Some("10.0.0.2"))));
+        assert!(
+            !wants(&chosen, way(Some("10.0.0.1"))),
+            "10.0.0.9 is not there, 10.0.0.100 a VIP: nothing would change"
+        );
+        assert!(!wants(&chosen[..3], way(None)));
+        assert!(!wants(&chosen, Way { is_loopback: true, ..way(None) }));
     }
 }
