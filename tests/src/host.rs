@@ -123,6 +123,12 @@ impl Host {
         self.nic(link).port
     }
 
+    /// Lays a file over one that is there; the machine's own stays as it is.
+    pub fn lay_over(&self, there: &str, file: &Path) {
+        let (there, file) = (there.to_owned(), file.to_string_lossy().into_owned());
+        self.run(move || mount_or_panic(Some(&file), &there, None, MsFlags::MS_BIND, None));
+    }
+
     /// Pulls every cable.
     pub fn unplug(&self) {
         self.nics().iter().for_each(|nic| nic.port.set_up(false));

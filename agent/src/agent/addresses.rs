@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use self::hook::Hook;
+use super::channel::News;
 use super::{RunError, current_thread};
 use crate::addresses::{
     Candidate, Keeper, Kept, Memory, Patience, Purpose, candidates, environment, environment_file, trouble,
@@ -32,6 +33,7 @@ use crate::config::{Config, HTTP};
 use crate::etcd::{SourceBook, Sources};
 use crate::link::{LinkEvent, Links, machine_links};
 use crate::observe::Counters;
+use crate::protocol::Event;
 
 /// No deadline: a look at least this often costs nothing.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -48,6 +50,8 @@ pub(super) struct Users {
     pub(super) sources: SourceBook,
     /// Where HTTP is served, beside the address that the config names.
     pub(super) http: watch::Sender<Vec<IpAddr>>,
+    /// The core, which publishes the node's own addresses.
+    pub(super) news: mpsc::UnboundedSender<News>,
 }
 
 /// VIPs as the core knows them from etcd; nothing until it does.
@@ -112,8 +116,8 @@ fn sources(chosen: Vec<IpAddr>, machine: &[Candidate], vips: BTreeSet<IpAddr>) -
     Sources { chosen, others: others.collect(), vips }
 }
 
-fn chosen_for(consumer: &str, all: &[Kept]) -> Vec<IpAddr> {
-    let own = all.iter().find(|kept| kept.purpose.consumer() == consumer);
+fn chosen(purpose: &Purpose, all: &[Kept]) -> Vec<IpAddr> {
+    let own = all.iter().find(|kept| kept.purpose == *purpose);
     own.map(|kept| kept.choice.addresses.clone()).unwrap_or_default()
 }
 
@@ -141,6 +145,8 @@ struct Chooser {
     users: Users,
     counters: Arc<Counters>,
     hooks: mpsc::UnboundedSender<Hook>,
+    /// What the core was last told to publish.
+    published: Vec<IpAddr>,
     /// What was last said of each choice, so that it is said once.
     said: BTreeMap<Purpose, (bool, Vec<IpAddr>)>,
     /// What last went wrong with the files.
@@ -160,8 +166,8 @@ impl Chooser {
             Memory::default()
         });
         let keeper = Keeper::new(&config.addresses, &memory.choices, Patience::AGENT, clock::now());
-        let (said, complained) = (BTreeMap::new(), Vec::new());
-        Self { links, config, keeper, memory, users, counters, hooks, said, complained }
+        let (published, said, complained) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { links, config, keeper, memory, users, counters, hooks, published, said, complained }
     }
 
     async fn run(mut self, mut vips_of_cluster: VipsOfCluster) {
@@ -193,19 +199,33 @@ impl Chooser {
         let machine = candidates(self.links.inventory());
         let all = self.keeper.look(clock::now(), &machine, &vips);
         // First: a renewal may be about to need it.
-        self.users.sources.write(sources(chosen_for(MANTLE, &all), &machine, vips));
-        let http = chosen_for(HTTP, &all);
+        self.users.sources.write(sources(chosen(&Purpose::named(MANTLE), &all), &machine, vips));
+        let http = chosen(&Purpose::named(HTTP), &all);
         self.users.http.send_if_modified(|known| {
             let changed = *known != http;
             *known = http;
             changed
         });
+        self.publish(&all);
         self.keep_files(&all);
         for kept in &all {
             self.say(kept);
         }
         // After the files: what is told can be read.
         self.call_hooks(&all);
+    }
+
+    /// Tells the core which addresses are the node's own: those that it speaks to etcd from, if they were asked for; else what
+    /// an etcd member here would tell others.
+    fn publish(&mut self, all: &[Kept]) {
+        let asked = self.config.addresses.named.contains_key(MANTLE);
+        let purpose = if asked { Purpose::named(MANTLE) } else { Purpose::EtcdAdvertised };
+        let own = chosen(&purpose, all);
+        if self.published != own {
+            self.published.clone_from(&own);
+            // The core is gone only when the agent ends.
+            let _ = self.users.news.send(News::Event(Event::Addresses(own)));
+        }
     }
 
     fn keep_files(&mut self, all: &[Kept]) {

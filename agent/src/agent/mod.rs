@@ -162,7 +162,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     addresses::start(
         config,
         vips_of_cluster,
-        addresses::Users { sources, http: told },
+        addresses::Users { sources, http: told, news: news.clone() },
         Arc::clone(&counters),
     )?;
 

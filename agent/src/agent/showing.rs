@@ -124,6 +124,7 @@ fn snapshot_of(now: Instant, facts: &Facts, seen: &Seen, node: &Node, etcd: &Etc
     let endpoints = etcd.status();
     Snapshot {
         node: facts.node.clone(),
+        addresses: node.addresses().to_vec(),
         lateness: seen.lateness,
         session: session(now, facts, node, &endpoints),
         etcd: snapshot::Etcd {
@@ -211,6 +212,7 @@ fn peer(peer: PeerLook<'_>) -> snapshot::Peer {
     snapshot::Peer {
         node: peer.name.clone(),
         session: peer.created,
+        addresses: peer.session.addresses.clone(),
         priority: peer.session.priority,
         ready: peer.session.ready.clone(),
         heard_at: peer.heard,

@@ -1,12 +1,12 @@
 //! What our keys hold, as JSON: a stable format that other versions of the agent read.
 //!
 //! - session: `{"machine":"4c4c…","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:01"},
-//!   "ready":["192.168.0.15"],"priority":100,"handoffs":true,"counter":7}`, with, while there are any,
+//!   "addresses":["192.168.0.11"],"ready":["192.168.0.15"],"priority":100,"handoffs":true,"counter":7}`, with, while there are any,
 //!   `"offers":[{"to":"cp-2","session":4712,"number":61000000,"mac":"02:00:00:00:00:01","vips":["192.168.0.15"]}]` and
 //!   `"prepared":[{"session":4711,"number":61000000,"mac":"02:00:00:00:00:02","vips":["192.168.0.15"]}]`
 //! - record: `{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}`, or `{"owner":null}` for nobody
 //!
-//! Every field must be there and of its type, but for those of handoffs, which older agents know nothing of; fields nobody knows are passed over, so that a newer agent may add some.
+//! Every field must be there and of its type, but for those of handoffs and `addresses`, which older agents know nothing of; fields nobody knows are passed over, so that a newer agent may add some.
 //! All else is [`Value::Garbage`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,8 @@ struct SessionText {
     bound_ms: u64,
     renew_ms: u64,
     links: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<IpAddr>,
     ready: BTreeSet<IpAddr>,
     priority: u32,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -83,6 +85,7 @@ pub fn encode(value: &Value) -> Vec<u8> {
             bound_ms: whole_millis(session.bound),
             renew_ms: whole_millis(session.renew),
             links: session.links.iter().map(|(link, mac)| (link.clone(), mac.to_string())).collect(),
+            addresses: session.addresses.clone(),
             ready: session.ready.clone(),
             priority: session.priority,
             handoffs: session.handoffs.able,
@@ -171,6 +174,7 @@ fn decode_session(bytes: &[u8]) -> Option<Session> {
         bound: within(text.bound_ms, Timing::LONGEST_BOUND)?,
         renew: within(text.renew_ms, Timing::LONGEST_RIGHT)?,
         links,
+        addresses: text.addresses,
         ready: text.ready,
         priority: text.priority,
         handoffs: handoffs(text.handoffs, text.offers, text.prepared)?,
@@ -251,15 +255,28 @@ mod tests {
             1..=12_000_u64,
             1..=10_000_u64,
             proptest::collection::btree_map(".{1,15}", any::<[u8; 6]>().prop_map(Mac), 0..4),
+            proptest::collection::vec(any::<IpAddr>(), 0..3),
             proptest::collection::btree_set(any::<IpAddr>(), 0..8),
             any::<u32>(),
             any::<u64>(),
             said(),
         )
-            .prop_map(|(machine, bound, renew, links, ready, priority, counter, handoffs)| {
-                let (bound, renew) = (Duration::from_millis(bound), Duration::from_millis(renew));
-                Value::Session(Session { machine, bound, renew, links, ready, priority, handoffs, counter })
-            })
+            .prop_map(
+                |(machine, bound, renew, links, addresses, ready, priority, counter, handoffs)| {
+                    let (bound, renew) = (Duration::from_millis(bound), Duration::from_millis(renew));
+                    Value::Session(Session {
+                        machine,
+                        bound,
+                        renew,
+                        links,
+                        addresses,
+                        ready,
+                        priority,
+                        handoffs,
+                        counter,
+                    })
+                },
+            )
     }
 
     fn record() -> impl Strategy<Value = Value> {
@@ -301,9 +318,11 @@ mod tests {
     fn the_stored_format_stays_what_it_is() {
         let session = r#"{"machine":"m","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:0a"},"ready":["192.168.0.15","fd00::15"],"priority":100,"counter":7}"#;
         let handing = r#"{"machine":"m","bound_ms":1000,"renew_ms":200,"links":{},"ready":[],"priority":100,"handoffs":true,"offers":[{"to":"b","session":7,"number":1,"mac":"02:00:00:00:00:0a","vips":["10.0.0.1","fd00::15"]},{"to":"b","session":7,"number":2,"mac":"02:00:00:00:00:0a","vips":["10.0.0.2"]}],"prepared":[{"session":8,"number":1,"mac":"02:00:00:00:00:0a","vips":["10.0.0.3"]}],"counter":7}"#;
+        let published = r#"{"machine":"m","bound_ms":1000,"renew_ms":200,"links":{},"addresses":["10.0.0.7","fd00::7"],"ready":[],"priority":100,"counter":7}"#;
         let record = r#"{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}"#;
         let nobody = r#"{"owner":null}"#;
-        for (key, text) in [(node(), session), (node(), handing), (vip(), record), (vip(), nobody)] {
+        let sessions = [session, handing, published].map(|text| (node(), text));
+        for (key, text) in sessions.into_iter().chain([(vip(), record), (vip(), nobody)]) {
             let value = decode(&key, text.as_bytes());
             assert_ne!(value, Value::Garbage, "{text}");
             assert_eq!(String::from_utf8(encode(&value)).unwrap(), text);
@@ -323,6 +342,7 @@ mod tests {
             bound: Duration::from_secs(1),
             renew: Duration::from_secs(1),
             links: BTreeMap::new(),
+            addresses: Vec::new(),
             ready: BTreeSet::new(),
             priority: 0,
             handoffs: Handoffs::default(),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{KvClient, WatchClient};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::backoff::{Backoff, dice};
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     pub(super) kv: KvClient,
     pub(super) watch: WatchClient,
     number: u64,
+    /// Where it was made from.
+    way: Way,
 }
 
 /// One endpoint.
@@ -67,21 +70,21 @@ pub(super) struct Endpoint {
     state: Mutex<State>,
     /// Held while a connection is being made: one at a time.
     dialling: tokio::sync::Mutex<()>,
+    /// How many connections were made: tells a failure of this one from a late failure of one before.
+    made: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct State {
     connection: Option<Connection>,
-    /// How many connections were made: tells a failure of this one from a late failure of one before.
-    made: u64,
     backoff: Backoff,
     failure: Option<Failure>,
     latency: Option<Duration>,
     probing: bool,
-    /// Where the last connection was made from.
-    way: Option<Way>,
     /// No other way is tried before.
     other_way_at: Instant,
+    /// Why it could not be gone by the last time.
+    other_way: Option<Cause>,
 }
 
 impl Endpoint {
@@ -99,6 +102,7 @@ impl Endpoint {
             clusters: clusters.clone(),
             state: Mutex::default(),
             dialling: tokio::sync::Mutex::default(),
+            made: watch::Sender::new(0),
         }
     }
 
@@ -122,7 +126,7 @@ impl Endpoint {
             current,
             failure: state.failure.clone(),
             latency: state.latency,
-            source: state.way.filter(|_| state.connection.is_some()).and_then(|way| way.bound),
+            source: state.connection.as_ref().and_then(|connection| connection.way.bound),
         }
     }
 
@@ -157,7 +161,7 @@ impl Endpoint {
         let mut state = self.state();
         let now = clock::now();
         let wants = now >= state.other_way_at
-            && state.way.is_some_and(|way| self.settings.sources.wants_another(way));
+            && state.connection.as_ref().is_some_and(|kept| self.settings.sources.wants_another(kept.way));
         if wants {
             state.other_way_at = now + OTHER_WAY_EVERY;
         }
@@ -167,17 +171,45 @@ impl Endpoint {
     /// Connects from the address that is chosen by now. Until that has worked the connection there is stays in use.
     async fn change_way(self: &Arc<Self>) {
         let _one_at_a_time = self.dialling.lock().await;
+        let cause = match self.make().await {
+            Ok((connected, took)) => {
+                if self.connected().is_none_or(|kept| kept.way != connected.way) {
+                    self.keep(&connected, took);
+                }
+                None
+            }
+            Err(cause) => Some(cause),
+        };
+        let before = std::mem::replace(&mut self.state().other_way, cause.clone());
+        if let Some(cause) = cause.filter(|cause| before.as_ref() != Some(cause)) {
+            let failure = self.failure(Errand::Connect, cause);
+            tracing::warn!("{failure}; until that works it is not spoken to from the chosen address");
+        }
+    }
+
+    /// A new connection, to the cluster that the other endpoints are connected to, and how long it took.
+    async fn make(&self) -> Result<(Connected, Duration), Cause> {
         let begun = clock::now();
         let limit = self.settings.connect_timeout;
-        let connected = timeout(limit, connect(&self.url, &self.settings, &self.keys)).await;
-        match connected.unwrap_or(Err(Cause::Silent(limit))) {
-            Ok(connected) => {
-                let known = self.clusters.join(self.number, connected.cluster).is_ok();
-                if known && self.state().way != Some(connected.way) {
-                    self.keep(&connected, clock::now().since(begun));
-                }
+        let connected = timeout(limit, connect(&self.url, &self.settings, &self.keys))
+            .await
+            .unwrap_or(Err(Cause::Silent(limit)))?;
+        let found = connected.cluster;
+        let joined = self.clusters.join(self.number, found);
+        joined.map_err(|expected| Cause::OtherCluster { expected, found })?;
+        Ok((connected, clock::now().since(begun)))
+    }
+
+    /// The connection, once there is one that is made from another address than `older` is.
+    pub(super) async fn moved(&self, older: &Connection) -> Connection {
+        let mut made = self.made.subscribe();
+        loop {
+            made.mark_unchanged();
+            if let Some(connection) = self.connected().filter(|newer| newer.way != older.way) {
+                return connection;
             }
-            Err(cause) => tracing::debug!("{}", self.failure(Errand::Connect, cause)),
+            // Who tells is this endpoint itself.
+            let _ = made.changed().await;
         }
     }
 
@@ -255,16 +287,8 @@ impl Endpoint {
         if let Some(failure) = self.refrain() {
             return Err(failure);
         }
-        let begun = clock::now();
-        let limit = self.settings.connect_timeout;
-        let dialled = timeout(limit, connect(&self.url, &self.settings, &self.keys))
-            .await
-            .unwrap_or(Err(Cause::Silent(limit)));
-        let cause = match dialled {
-            Ok(connected) => match self.clusters.join(self.number, connected.cluster) {
-                Ok(()) => return Ok(self.keep(&connected, clock::now().since(begun))),
-                Err(expected) => Cause::OtherCluster { expected, found: connected.cluster },
-            },
+        let cause = match self.make().await {
+            Ok((connected, took)) => return Ok(self.keep(&connected, took)),
             Err(Cause::Lost(why)) if self.url.starts_with("http://") => Cause::NoPlainText(why),
             Err(Cause::Lost(why)) => Cause::BrokenOff(why),
             Err(cause) => cause,
@@ -274,18 +298,20 @@ impl Endpoint {
 
     fn keep(&self, connected: &Connected, latency: Duration) -> Connection {
         let client = &connected.client;
-        let mut state = self.state();
-        state.made += 1;
         let connection = Connection {
             kv: client.kv_client().max_decoding_message_size(LONGEST_ANSWER),
             watch: client.watch_client().max_decoding_message_size(LONGEST_ANSWER),
-            number: state.made,
+            // One is made at a time.
+            number: *self.made.borrow() + 1,
+            way: connected.way,
         };
+        let mut state = self.state();
         state.connection = Some(connection.clone());
-        state.way = Some(connected.way);
         state.latency = Some(latency);
         state.backoff.succeeded();
         state.failure = None;
+        drop(state);
+        self.made.send_replace(connection.number);
         connection
     }
 

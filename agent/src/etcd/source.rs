@@ -37,10 +37,12 @@ pub struct SourceBook(Arc<Mutex<Sources>>);
 /// Where a connection is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
-    /// Whether the destination is on this machine itself: then nothing is bound.
+    /// Whether the endpoint is on this machine itself: then nothing is bound.
     pub(super) is_loopback: bool,
-    /// Whether it is one by IPv4.
-    pub(super) is_v4: bool,
+    /// Whether the endpoint has an IPv4 address; a name may stand for some of both families.
+    pub(super) has_v4: bool,
+    /// Whether it has an IPv6 address.
+    pub(super) has_v6: bool,
     /// The address that is bound; none where the kernel chose.
     pub(super) bound: Option<IpAddr>,
 }
@@ -58,36 +60,59 @@ impl SourceBook {
 
     /// Whether the choice is another by now than a connection was made from.
     pub(super) fn wants_another(&self, way: Way) -> bool {
-        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let chosen = sources.chosen.iter().find(|ip| ip.is_ipv4() == way.is_v4);
-        !way.is_loopback && chosen.is_some_and(|chosen| way.bound != Some(*chosen))
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).want_another(way, is_there)
+    }
+}
+
+impl Way {
+    /// Whether an address is of a family by which the endpoint can be reached.
+    fn suits(self, ip: &IpAddr) -> bool {
+        if ip.is_ipv4() { self.has_v4 } else { self.has_v6 }
     }
 }
 
 impl Sources {
-    /// The way to an address; `kernel` says what the kernel would take, and `is_there` whether an address can be bound.
+    /// The way to an endpoint with these addresses, the one that is tried first before the others; `kernel` says what the
+    /// kernel would take to that one, and `is_there` whether an address can be bound.
     pub(super) fn toward(
         &self,
-        to: IpAddr,
-        kernel: impl FnOnce(IpAddr) -> Option<IpAddr>,
+        endpoint: &[IpAddr],
+        kernel: impl FnOnce() -> Option<IpAddr>,
         is_there: impl Fn(IpAddr) -> bool,
     ) -> Result<Way, Cause> {
-        let way = |bound| Way { is_loopback: to.is_loopback(), is_v4: to.is_ipv4(), bound };
-        if to.is_loopback() {
-            return Ok(way(None));
-        }
-        let fits = |ip: &IpAddr| ip.is_ipv4() == to.is_ipv4() && !self.vips.contains(ip) && is_there(*ip);
-        if let Some(chosen) = self.chosen.iter().copied().find(fits) {
-            return Ok(way(Some(chosen)));
-        }
-        let Some(vip) = kernel(to).filter(|taken| self.vips.contains(taken)) else {
-            return Ok(way(None));
+        let first = endpoint
+            .first()
+            .ok_or_else(|| Cause::Unreachable("its name stands for no address".to_owned()))?;
+        let way = Way {
+            is_loopback: first.is_loopback(),
+            has_v4: endpoint.iter().any(IpAddr::is_ipv4),
+            has_v6: endpoint.iter().any(IpAddr::is_ipv6),
+            bound: None,
         };
+        if way.is_loopback {
+            return Ok(way);
+        }
+        if let Some(chosen) = self.chosen_for(way, &is_there) {
+            return Ok(Way { bound: Some(chosen), ..way });
+        }
+        let Some(vip) = kernel().filter(|taken| self.vips.contains(taken)) else { return Ok(way) };
         // An address of another network may have no way back.
-        let others = || self.others.iter().filter(|other| fits(&other.addr()));
-        let neighbour = others().find(|other| other.contains(&to));
+        let fits = |ip: IpAddr| ip.is_ipv4() == first.is_ipv4() && !self.vips.contains(&ip) && is_there(ip);
+        let others = || self.others.iter().filter(|other| fits(other.addr()));
+        let neighbour = others().find(|other| other.contains(first));
         let other = neighbour.or_else(|| others().next()).ok_or(Cause::OnlyVip(vip))?;
-        Ok(way(Some(other.addr())))
+        Ok(Way { bound: Some(other.addr()), ..way })
+    }
+
+    /// The chosen address for a way, of those that can be bound now.
+    fn chosen_for(&self, way: Way, is_there: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let fits = |ip: &&IpAddr| way.suits(ip) && !self.vips.contains(*ip) && is_there(**ip);
+        self.chosen.iter().find(fits).copied()
+    }
+
+    /// Whether a connection made now would come from another address.
+    fn want_another(&self, way: Way, is_there: impl Fn(IpAddr) -> bool) -> bool {
+        !way.is_loopback && self.chosen_for(way, is_there).is_some_and(|chosen| way.bound != Some(chosen))
     }
 }
 
@@ -96,9 +121,9 @@ pub(super) async fn way_to(url: &str, book: &SourceBook) -> Result<Way, Cause> {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let unknown = |error: io::Error| Cause::Unreachable(format!("its name cannot be resolved: {error}"));
     // An address resolves to itself.
-    let found = tokio::net::lookup_host(authority).await.map_err(unknown)?.next();
-    let to = found.ok_or_else(|| Cause::Unreachable("its name stands for no address".to_owned()))?;
-    book.read().toward(to.ip(), |_| kernels_choice(to), is_there)
+    let found: Vec<SocketAddr> = tokio::net::lookup_host(authority).await.map_err(unknown)?.collect();
+    let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+    book.read().toward(&addresses, || kernels_choice(*found.first()?), is_there)
 }
 
 /// The source that the kernel would take: to connect a UDP socket is to ask for the route, and sends nothing.
@@ -164,7 +189,30 @@ mod tests {
     /// What is bound to reach an address that the kernel would reach from another.
     fn bound(sources: &Sources, to: &str, kernel: &str) -> Result<Option<IpAddr>, Cause> {
         let is_there = |ip: IpAddr| ip != "10.0.0.9".parse::<IpAddr>().unwrap();
-        sources.toward(ip(to), |_| Some(ip(kernel)), is_there).map(|way| way.bound)
+        sources.toward(&[ip(to)], || Some(ip(kernel)), is_there).map(|way| way.bound)
+    }
+
+    #[test]
+    fn a_name_that_stands_for_both_families_is_spoken_to_by_the_chosen_one() {
+        let endpoint = ips(&["fd00::2", "10.0.0.2"]);
+        let way = |chosen: &[&str]| {
+            let sources = sources(chosen, &[]);
+            sources.toward(&endpoint, || Some(ip("fd00::7")), |ip| ip.to_string() != "10.0.0.9").unwrap()
+        };
+        assert_eq!(way(&["10.0.0.1"]).bound, Some(ip("10.0.0.1")), "though its IPv6 address comes first");
+        assert_eq!(way(&["10.0.0.1", "fd00::1"]).bound, Some(ip("10.0.0.1")), "the first that was chosen");
+        assert_eq!(way(&["10.0.0.9", "fd00::1"]).bound, Some(ip("fd00::1")), "10.0.0.9 is not there");
+        let unbound = way(&[]);
+        assert_eq!(unbound.bound, None);
+        for chosen in ["10.0.0.1", "fd00::1"] {
+            assert!(sources(&[chosen], &[]).want_another(unbound, |_| true), "{chosen} is chosen later");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_for_nothing_is_no_endpoint() {
+        let nowhere = sources(&["10.0.0.1"], &[]).toward(&[], || None, |_| true);
+        assert!(matches!(nowhere, Err(Cause::Unreachable(_))), "{nowhere:?}");
     }
 
     #[test]
@@ -195,13 +243,23 @@ mod tests {
 
     #[test]
     fn a_connection_is_made_anew_when_another_address_is_chosen() {
-        let book = SourceBook::default();
-        let way = |bound: Option<&str>| Way { is_loopback: false, is_v4: true, bound: bound.map(ip) };
-        assert!(!book.wants_another(way(None)), "nothing is chosen");
-        book.write(sources(&["fd00::1", "10.0.0.1"], &[]));
-        assert!(book.wants_another(way(None)));
-        assert!(book.wants_another(way(Some("10.0.0.2"))));
-        assert!(!book.wants_another(way(Some("10.0.0.1"))));
-        assert!(!book.wants_another(Way { is_loopback: true, ..way(None) }));
+        let wants =
+            |chosen: &[&str], way| sources(chosen, &[]).want_another(way, |ip| ip.to_string() != "10.0.0.9");
+        let way = |bound: Option<&str>| Way {
+            is_loopback: false,
+            has_v4: true,
+            has_v6: false,
+            bound: bound.map(ip),
+        };
+        assert!(!wants(&[], way(None)), "nothing is chosen");
+        let chosen = ["fd00::1", "10.0.0.9", "10.0.0.100", "10.0.0.1"];
+        assert!(wants(&chosen, way(None)));
+        assert!(wants(&chosen, way(Some("10.0.0.2"))));
+        assert!(
+            !wants(&chosen, way(Some("10.0.0.1"))),
+            "10.0.0.9 is not there, 10.0.0.100 a VIP: nothing would change"
+        );
+        assert!(!wants(&chosen[..3], way(None)));
+        assert!(!wants(&chosen, Way { is_loopback: true, ..way(None) }));
     }
 }

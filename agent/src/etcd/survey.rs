@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::classify::classify;
-use super::connect::{connect, with_scheme};
+use super::connect::{Connected, connect, with_scheme};
 use super::failure::{Cause, Errand, Failure};
 use super::keyspace::Keyspace;
 use super::settings::Settings;
@@ -97,7 +97,7 @@ pub struct Surveyor {
     /// The key whose write is tried: one that an agent of that name writes anyway.
     own: Key,
     /// Each endpoint's URL, and its connection while it answers.
-    endpoints: Vec<(String, Option<Client>)>,
+    endpoints: Vec<(String, Option<Connected>)>,
     /// What doesn't change is asked once: the shortest lease of each.
     leases: Vec<Option<u32>>,
 }
@@ -118,8 +118,8 @@ impl Surveyor {
     pub async fn survey(&mut self) -> Survey {
         let members = self.sizes().await.members;
         let mut commits = None;
-        for (url, client) in &self.endpoints {
-            let Some(client) = client else { continue };
+        for (url, kept) in &self.endpoints {
+            let Some(Connected { client, .. }) = kept else { continue };
             let timed = time_commits(client.kv_client(), &self.keys.full(&self.own)).await;
             let timed = timed.map_err(|cause| failure(url, cause));
             let is_known = timed.is_ok();
@@ -148,18 +148,19 @@ impl Surveyor {
 
 async fn ask(
     url: &str,
-    kept: &mut Option<Client>,
+    kept: &mut Option<Connected>,
     lease: &mut Option<u32>,
     settings: &Settings,
     keys: &Keyspace,
 ) -> Result<Member, Cause> {
-    let client = if let Some(client) = kept {
-        client
+    // Another address may have been chosen since.
+    kept.take_if(|connected| settings.sources.wants_another(connected.way));
+    let Connected { client, .. } = if let Some(connected) = kept {
+        connected
     } else {
         let limit = settings.connect_timeout;
-        let connected =
-            timeout(limit, connect(url, settings, keys)).await.unwrap_or(Err(Cause::Silent(limit)))?;
-        kept.insert(connected.client)
+        let connected = timeout(limit, connect(url, settings, keys)).await;
+        kept.insert(connected.unwrap_or(Err(Cause::Silent(limit)))?)
     };
     let status = answer(client.maintenance_client().status()).await?;
     let revision = status.header().map_or(0, etcd_client::ResponseHeader::revision);

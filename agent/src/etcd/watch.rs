@@ -5,12 +5,17 @@
 //! etcd has acknowledged one and the watch does not show it within a second, the watch is silent and begins anew at another
 //! endpoint.
 //!
+//! When another address has been chosen to speak to etcd from, the watch goes there too: a second one begins over the
+//! endpoint's new connection with what the first has shown last, and takes its place. So nothing is missed, nothing is lost in between,
+//! and what both have shown is told twice, which the protocol passes over (I6).
+//!
 //! [`Etcd::follow`] may be dropped at any await: it keeps nothing outside itself, and a new one begins with a list.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use etcd_client::{KeyValue, WatchOptions, WatchResponse, WatchStream};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant as Deadline, sleep, sleep_until};
@@ -28,6 +33,9 @@ use crate::protocol::{Change, Revision};
 
 /// A watch that lived this long was sound: when it breaks the next one begins without much of a wait.
 const SOUND_AFTER: Duration = Duration::from_secs(5);
+
+/// How long the watch stays where it is when it could not go where it is to.
+const SUCCEED_EVERY: Duration = Duration::from_secs(5);
 
 /// How many foreign keys are remembered as told: a bound on memory, whoever fills our prefix.
 const MOST_FOREIGN: usize = 1024;
@@ -121,13 +129,7 @@ impl Follower {
         let listing = list::list(&endpoint, &connection, self.etcd.keys(), limit).await?;
         let shown = listing.revision;
         // Begun before the list is told: a list that no watch follows would only have to be told again.
-        let options = WatchOptions::new()
-            .with_range(self.etcd.keys().end())
-            .with_start_revision(shown + 1)
-            .with_fragment();
-        let mut client = connection.watch.clone();
-        let call = client.watch(self.etcd.keys().prefix(), Some(options));
-        let stream = endpoint.attempt(&connection, Errand::Watch, limit, call).await?;
+        let stream = open(&self.etcd, number, &connection, shown + 1).await?;
 
         let changes = self.changes(&listing.stored);
         self.tell(StoreEvent::Listed { revision: shown, changes });
@@ -140,6 +142,9 @@ impl Follower {
         let mut acknowledged = self.etcd.acknowledgements();
         let mut newest_own = 0;
         let mut overdue = Overdue::default();
+        let endpoint = self.etcd.endpoint(watching.number).clone();
+        // At most one; while it begins, the watch there is goes on.
+        let mut successor = FuturesUnordered::new();
         loop {
             overdue.update(watching.shown, newest_own);
             tokio::select! {
@@ -152,6 +157,14 @@ impl Follower {
                 () = self.etcd.restart_asked() => return Loss::Asked,
                 revision = overdue.wait() => return self.silent(&watching, revision),
                 revision = next(&mut acknowledged) => newest_own = revision,
+                connection = endpoint.moved(&watching.connection), if successor.is_empty() => {
+                    successor.push(succeed(self.etcd.clone(), watching.number, connection, watching.shown));
+                }
+                Some(begun) = successor.next() => {
+                    if let Some((connection, stream)) = begun {
+                        (watching.connection, watching.stream) = (connection, stream);
+                    }
+                }
             }
         }
     }
@@ -243,6 +256,38 @@ impl Follower {
     fn tell(&self, event: StoreEvent) {
         // Nobody listening ends `follow` at its next await.
         self.events.send(event).ok();
+    }
+}
+
+/// A watch on all our keys, over a connection, from a revision on.
+async fn open(
+    etcd: &Etcd,
+    number: usize,
+    connection: &Connection,
+    from: Revision,
+) -> Result<WatchStream, Failure> {
+    let options = WatchOptions::new().with_range(etcd.keys().end()).with_start_revision(from).with_fragment();
+    let mut client = connection.watch.clone();
+    let call = client.watch(etcd.keys().prefix(), Some(options));
+    etcd.endpoint(number).attempt(connection, Errand::Watch, etcd.settings().connect_timeout, call).await
+}
+
+/// A watch over another connection that is to take the place of one that has shown this revision. Nothing if it cannot be had; a
+/// while later it can be tried again.
+async fn succeed(
+    etcd: Etcd,
+    number: usize,
+    connection: Connection,
+    shown: Revision,
+) -> Option<(Connection, WatchStream)> {
+    // What was shown last may have come in fragments, and not all of them yet.
+    match open(&etcd, number, &connection, shown).await {
+        Ok(stream) => Some((connection, stream)),
+        Err(failure) => {
+            tracing::debug!("{failure}; the watch stays where it is");
+            sleep(SUCCEED_EVERY).await;
+            None
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn snapshot() -> Snapshot {
             agent_version: "0.1.0",
             started_at: ago(11_520_000),
         },
+        addresses: vec![[10, 0, 0, 1].into()],
         lateness: Duration::from_millis(3),
         etcd: Etcd {
             connected: true,
@@ -104,6 +105,7 @@ pub(super) fn snapshot() -> Snapshot {
         peers: vec![Peer {
             node: "cp-2".parse().unwrap(),
             session: 1240,
+            addresses: vec![[10, 0, 0, 2].into(), "fd00::2".parse().unwrap()],
             priority: 100,
             ready: ["192.168.0.15".parse().unwrap(), "fd00::15".parse().unwrap()].into(),
             heard_at: ago(120),

@@ -17,6 +17,8 @@ use super::status::{self, Fence, SessionState, Status};
 pub struct Snapshot {
     /// This node.
     pub node: Node,
+    /// The addresses that it publishes as its own.
+    pub addresses: Vec<IpAddr>,
     /// How late the core thread was at worst in the last half minute or more.
     pub lateness: Duration,
     /// Its view of etcd.
@@ -134,6 +136,8 @@ pub struct Peer {
     pub node: NodeName,
     /// E of its session.
     pub session: Revision,
+    /// The addresses that it publishes as its own.
+    pub addresses: Vec<IpAddr>,
     /// Who goes first: higher before lower.
     pub priority: u32,
     /// The VIPs it could wear now.
@@ -170,6 +174,7 @@ impl Snapshot {
                 name: self.node.name.to_string(),
                 cluster: self.node.cluster.to_string(),
                 machine: self.node.machine.to_string(),
+                addresses: self.addresses.clone(),
                 agent_version: self.node.agent_version.to_owned(),
                 mode: self.mode(),
                 uptime_ms: whole_ms(now.since(self.node.started_at)),
@@ -264,6 +269,7 @@ impl Peer {
         status::Peer {
             node: self.node.to_string(),
             session: self.session,
+            addresses: self.addresses.clone(),
             priority: self.priority,
             ready: self.ready.clone(),
             silent_ms: whole_ms(silent),

@@ -48,6 +48,9 @@ pub struct Node {
     pub cluster: String,
     /// The machine, this boot of it.
     pub machine: String,
+    /// The addresses that it publishes as its own; none from an agent before there were any.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// The agent's version.
     pub agent_version: String,
     /// The strongest fence it can use.
@@ -366,6 +369,9 @@ pub struct Peer {
     pub node: String,
     /// E of its session.
     pub session: Revision,
+    /// The addresses that it publishes as its own.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// Who goes first: higher before lower.
     pub priority: u32,
     /// The VIPs it could wear now.
@@ -408,11 +414,15 @@ mod tests {
         for list in ["links", "checks"] {
             earlier.as_object_mut().unwrap().remove(list);
         }
+        for node in ["/node", "/peers/0"] {
+            earlier.pointer_mut(node).unwrap().as_object_mut().unwrap().remove("addresses").unwrap();
+        }
         for vip in earlier["vips"].as_array_mut().unwrap() {
             vip.as_object_mut().unwrap().remove("kernel");
         }
         let read: Status = serde_json::from_value(earlier).unwrap();
         assert_eq!((read.links.len(), read.vips[0].kernel), (0, None));
+        assert_eq!((read.node.addresses.len(), read.peers[0].addresses.len()), (0, 0));
     }
 
     #[test]

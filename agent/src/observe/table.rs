@@ -27,7 +27,7 @@ pub fn draw(status: &Status, colour: bool) -> String {
     if status.peers.is_empty() {
         text.push_str("no other node is known\n");
     } else {
-        let columns = ["NODE", "SESSION", "PRIORITY", "STATE", "SILENT", "READY FOR"];
+        let columns = ["NODE", "ADDRESS", "SESSION", "PRIORITY", "STATE", "SILENT", "READY FOR"];
         let row = |peer| peer_row(peer, &status.vips);
         text.push_str(&grid(columns, status.peers.iter().map(row), ink));
     }
@@ -44,9 +44,11 @@ fn head(status: &Status, ink: Ink) -> String {
     let name = ink.cell(&Cell::strong(&node.name));
     let cluster = clean(&node.cluster);
     let uptime = age(node.uptime_ms);
+    let at =
+        if node.addresses.is_empty() { String::new() } else { format!("  at {}", list(&node.addresses)) };
     line(
         &mut text,
-        &format!("node     {name}  cluster {cluster}  mantle {}  up {uptime}", node.agent_version),
+        &format!("node     {name}{at}  cluster {cluster}  mantle {}  up {uptime}", node.agent_version),
     );
 
     let state = ink.cell(&match session.state {
@@ -190,7 +192,7 @@ fn vip_row(vip: &Vip) -> [Cell; 9] {
     ]
 }
 
-fn peer_row(peer: &Peer, vips: &[Vip]) -> [Cell; 6] {
+fn peer_row(peer: &Peer, vips: &[Vip]) -> [Cell; 7] {
     // "all" is what it nearly always is, and 256 addresses are no table.
     let lacks = vips.iter().filter(|vip| !peer.ready.contains(&vip.vip)).count();
     let ready = if lacks == 0 && !vips.is_empty() {
@@ -198,16 +200,21 @@ fn peer_row(peer: &Peer, vips: &[Vip]) -> [Cell; 6] {
     } else if peer.ready.is_empty() {
         Cell::warning("none")
     } else {
-        Cell::plain(peer.ready.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "))
+        Cell::plain(list(&peer.ready))
     };
     [
         Cell::strong(&peer.node),
+        Cell::plain(if peer.addresses.is_empty() { "-".to_owned() } else { list(&peer.addresses) }),
         Cell::plain(peer.session.to_string()),
         Cell::plain(peer.priority.to_string()),
         if peer.live { Cell::good("live") } else { Cell::bad("silent") },
         Cell::plain(age(peer.silent_ms)),
         ready,
     ]
+}
+
+fn list<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> String {
+    addresses.into_iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A duration in its two largest units.

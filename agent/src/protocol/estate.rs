@@ -103,6 +103,7 @@ mod tests {
             bound: Duration::from_secs(1),
             renew: Duration::from_millis(200),
             links: BTreeMap::new(),
+            addresses: Vec::new(),
             ready: BTreeSet::new(),
             priority: 100,
             handoffs: Handoffs::default(),

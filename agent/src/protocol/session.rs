@@ -19,6 +19,8 @@ pub struct Session {
     pub renew: Duration,
     /// The MAC the node answers with, per link.
     pub links: BTreeMap<String, Mac>,
+    /// The node's own addresses, the first before the others; none if it publishes none. For people: nothing is decided by them.
+    pub addresses: Vec<IpAddr>,
     /// The VIPs the node could wear now.
     pub ready: BTreeSet<IpAddr>,
     /// Who goes first: higher before lower, then by name.

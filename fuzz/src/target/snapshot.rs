@@ -22,6 +22,7 @@ pub(super) fn snapshot() -> Snapshot {
             agent_version: "0",
             started_at: NOW,
         },
+        addresses: Vec::new(),
         etcd: Etcd {
             connected: true,
             endpoints: vec![Endpoint {

@@ -26,6 +26,7 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"{\"owner\":null}",
     b"{\"owner\":{\"node\":\"b\",\"session\":1,\"bound_ms\":1000}}",
     b"{\"machine\":\"m\",\"bound_ms\":1000,\"renew_ms\":200,\"links\":{},\"ready\":[],\"priority\":100,\"counter\":7}",
+    b"\"addresses\":[\"10.0.0.7\",\"fd00::7\"],",
     b"\"session\":",
     b"\"bound_ms\":",
     b"\"counter\":18446744073709551615",

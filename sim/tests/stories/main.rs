@@ -53,6 +53,27 @@ fn an_owner_renews_five_times_as_often_as_a_standby() {
 }
 
 #[test]
+fn a_nodes_own_addresses_are_published_with_the_next_renewal_and_none_is_sent_for_them() {
+    let (mut world, a, b) = two();
+    let published = |world: &World| match world.store.value(&node("b")) {
+        Some(Value::Session(session)) => session.addresses.clone(),
+        other => panic!("no session of b but {other:?}"),
+    };
+    world.pass(ms(5_000));
+    world.hosts[b].committed.clear();
+    world.give(b, Event::Addresses(vec![ip(7)]));
+    assert_eq!((published(&world), world.hosts[b].committed.len()), (vec![], 0), "nobody waits for it");
+    world.pass(ms(1_000));
+    assert_eq!((published(&world), &*world.hosts[b].committed), (vec![ip(7)], &[Purpose::Renew][..]));
+    let look = world.hosts[a].node.peers().next().map(|peer| peer.session.addresses.clone());
+    assert_eq!(look, Some(vec![ip(7)]), "the other node knows");
+    world.give(b, Event::Addresses(Vec::new()));
+    world.pass(ms(1_000));
+    assert_eq!(published(&world), Vec::<IpAddr>::new());
+    assert_eq!(world.owner(ip(1)), Some(a));
+}
+
+#[test]
 fn a_stopping_owner_gives_up_only_what_the_kernel_has_confirmed() {
     let (mut world, a, b) = two();
     world.hosts[a].confirms = false;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mantle_tests::clock::wait_for;
-use mantle_tests::etcd::member_by_file;
+use mantle_tests::etcd::{MemberBySystemd, member_by_file};
 use mantle_tests::lab::{PRIVATE_LINK, PUBLIC_LINK};
 use mantle_tests::stage::{SOON, VIP};
 use mantle_tests::tap::Traffic;
@@ -179,6 +179,32 @@ fn ask(lab: &Lab, host: &Host, arguments: &[&str]) -> (Option<i32>, String, Stri
     let output = lab.mantle(host, &all);
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The lines that the page has people write with `systemctl edit`, carried out by systemd itself.
+#[test]
+fn systemd_starts_etcd_by_the_drop_in_of_the_page() {
+    let lab = Lab::new("addresses-systemd");
+    let host = lab.host("a");
+    let [ip, elsewhere] = [PRIVATE_LINK, PUBLIC_LINK].map(|link| host.address(link));
+    let config = lab.config_path(&host);
+    let text = "apiVersion: mantle/v1alpha1\nkind: MantleConfig\naddresses: {etcd: {advertisedSubnets: [10.88.0.0/16]}}\n";
+    fs::write(&config, text).unwrap();
+    let page = include_str!("../../../docs/multihomed.md");
+    let (_, shown) = page.split_once("```ini\n").expect("the page shows the drop-in");
+    let (drop_in, _) = shown.split_once("```").expect("and ends it");
+    let _member = MemberBySystemd::start(&host, "a", drop_in, &config);
+
+    let connects = |ip: IpAddr, port| {
+        let address = SocketAddr::new(ip, port);
+        host.run(move || TcpStream::connect_timeout(&address, SOON).is_ok())
+    };
+    wait_for("etcd where its file has it listen", SOON * 2, || connects(ip, CLIENTS).then_some(()));
+    assert!(connects(ip, PEERS));
+    assert!(connects([127, 0, 0, 1].into(), CLIENTS));
+    for port in [PEERS, CLIENTS] {
+        assert!(!connects(elsewhere, port), "{elsewhere}:{port}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod by_files;
+mod by_systemd;
 mod cluster;
 mod disk;
 mod member;
@@ -10,6 +11,7 @@ mod relay;
 mod tls;
 
 pub use by_files::member_by_file;
+pub use by_systemd::MemberBySystemd;
 pub use cluster::EtcdCluster;
 pub use pulse::Pulse;
 pub use relay::Relay;

@@ -66,6 +66,14 @@ const NEEDS: &[Need] = &[
         lab_only: true,
     },
     Need {
+        what: "systemd",
+        why: "a scenario has it start etcd by the drop-in that the documents show",
+        sign: Sign::Program("systemd-run", None),
+        packages: &["systemd"],
+        elsewhere: "systemd; it needs not be what the machine runs",
+        lab_only: true,
+    },
+    Need {
         what: "nsenter",
         why: "it opens a shell in one of the lab's hosts",
         sign: Sign::Program("nsenter", None),

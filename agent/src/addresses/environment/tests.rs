@@ -113,3 +113,29 @@ fn where_nothing_fits_there_is_no_file_but_a_reason_for_each_address() {
         "{kubelet}"
     );
 }
+
+/// systemd unquotes, unescapes and strips what is in such a file (systemd.exec(5)), a shell splits and expands it besides.
+#[test]
+fn what_is_in_the_files_needs_no_quotes() {
+    let wishes = Wishes {
+        advertised: subnets("10.0.0.0/8 fd00::/8"),
+        kubelet: subnets("10.0.0.0/8 fd00::/8"),
+        named: [("my-db2".to_owned(), subnets("10.0.0.0/8 fd00::/8"))].into(),
+        ..Wishes::default()
+    };
+    let all = chosen(&wishes, "10.0.0.1/24 10.0.0.2/24 fd00::1/64", "");
+    for consumer in wishes.consumers() {
+        let text = environment(consumer, &wishes, &all).unwrap();
+        assert!(text.ends_with('\n'));
+        for line in text.lines() {
+            let (name, value) = line.split_once('=').unwrap();
+            let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            assert!(
+                name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(is_name),
+                "{line}"
+            );
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.,:/[]=".contains(c);
+            assert!(!value.is_empty() && value.chars().all(is_plain), "{line}");
+        }
+    }
+}

@@ -34,6 +34,8 @@ pub enum Event {
         /// The MAC that each VIP is answered with, where the kernel program can carry a handoff of it.
         macs: BTreeMap<IpAddr, Mac>,
     },
+    /// The node's own addresses, whenever their choice changes: published with the next renewal.
+    Addresses(Vec<IpAddr>),
     /// How the node's checks judge the VIPs that have any, whenever that changes. The others are in good health.
     Health(BTreeMap<IpAddr, Health>),
     /// The kernel confirmed how this node stands to a VIP.

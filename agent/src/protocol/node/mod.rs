@@ -87,6 +87,8 @@ pub struct Node {
     offers: Offers,
     /// The machine's facts; nothing is begun before they are known.
     links: Option<BTreeMap<String, Mac>>,
+    /// The addresses that it publishes as its own.
+    addresses: Vec<IpAddr>,
     /// The MACs of the VIPs of which the kernel program can carry a handoff.
     macs: BTreeMap<IpAddr, Mac>,
     /// How long it may at worst go on answering after it sent a renewal: what its slowest fence allows.
@@ -117,6 +119,7 @@ impl Node {
             offers: Offers::default(),
             macs: BTreeMap::new(),
             links: None,
+            addresses: Vec::new(),
             bound: Timing::LONGEST_BOUND,
             vips,
             stopping: false,
@@ -156,6 +159,7 @@ impl Node {
             Event::Tick => {}
             Event::Found { standing, halfway } => self.found(&standing, &halfway),
             Event::Facts { links, ready, bound, macs } => self.learn(links, &ready, bound, macs),
+            Event::Addresses(addresses) => self.addresses = addresses,
             Event::Health(judged) => self.judge(&judged),
             Event::Stood(ip, stance) => {
                 if let Some(vip) = self.vips.get_mut(&ip) {
@@ -189,6 +193,11 @@ impl Node {
     /// How long this node may at worst go on answering after it sent a renewal.
     pub fn bound(&self) -> Duration {
         self.bound
+    }
+
+    /// The addresses that this node publishes as its own.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 
     /// What this node knows of etcd's keys.

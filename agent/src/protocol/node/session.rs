@@ -261,6 +261,7 @@ impl Node {
             bound: self.bound,
             renew: self.settings.timing.renew,
             links: self.links.clone().unwrap_or_default(),
+            addresses: self.addresses.clone(),
             ready: self.vips.iter().filter(|(_, vip)| vip.ready).map(|(ip, _)| *ip).collect(),
             priority: self.settings.priority,
             handoffs: self.own.said.clone(),
