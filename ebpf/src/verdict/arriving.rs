@@ -78,18 +78,20 @@ fn ip<F: Frame>(frame: &mut F, host: &impl Host, found: &Found<'_>) -> Fate {
     Fate::Sealed(match standing {
         Standing::Owner if !has_peer => Verdict::Pass,
         // No loops, whatever the other node makes of it.
-        Standing::Owner | Standing::Forwarding | Standing::Prepared if is_from_peer => Verdict::Pass,
-        Standing::Owner | Standing::Forwarding
+        Standing::Owner | Standing::Yielding | Standing::Forwarding | Standing::Prepared if is_from_peer => {
+            Verdict::Pass
+        }
+        Standing::Owner | Standing::Yielding | Standing::Forwarding
             if !has_peer || !F::RELAYS || frame.link() != found.vip.link =>
         {
             Verdict::Pass
         }
         // To whoever has no better idea: the other node gets it too.
-        Standing::Owner if is_to_many => Verdict::Pass,
+        Standing::Owner | Standing::Yielding if is_to_many => Verdict::Pass,
         Standing::Forwarding if is_to_many => found.drop(frame, host, Counter::DroppedIp, None),
-        Standing::Owner => return Fate::Shared(Side::Successor),
+        // What yields serves what arrives as an owner does: the node that it yields to may be the one that still drains.
+        Standing::Owner | Standing::Yielding => return Fate::Shared(Side::Successor),
         Standing::Forwarding => return Fate::Shared(Side::Predecessor),
-        Standing::Yielding => Verdict::Pass,
         Standing::Prepared => found.drop(frame, host, Counter::DroppedIp, None),
         Standing::Fenced => found.drop(frame, host, Counter::DroppedIp, Some(Kind::FenceIn)),
     })

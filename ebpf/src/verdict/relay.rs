@@ -27,7 +27,7 @@ use crate::wire::field::{get, put};
 pub(super) enum Side {
     /// Forwarding.
     Predecessor,
-    /// Owner, while the one before it drains.
+    /// Owner, while the one before it drains; and while it gives the VIP back, and yields.
     Successor,
 }
 
