@@ -17,6 +17,7 @@ mod hedged;
 mod hushed;
 mod life;
 mod link_trouble;
+mod loaded;
 mod many;
 mod multihomed;
 mod online;
