@@ -6,6 +6,7 @@ mod access;
 mod addresses;
 mod counted;
 mod crash;
+mod deaf;
 mod etcd_trouble;
 mod fence;
 mod foreign;
