@@ -52,8 +52,9 @@ impl StampConverter {
     }
 
     pub(crate) fn instant(self, stamp: TimeSpec) -> Instant {
-        let age = self.real.saturating_sub(Duration::from(stamp));
-        Instant::from_boot(self.boot) - age
+        let (measured, stamp) = (Instant::from_boot(self.boot), Duration::from(stamp));
+        // A reader that is kept waiting finds what came long after it had measured.
+        measured + stamp.saturating_sub(self.real) - self.real.saturating_sub(stamp)
     }
 }
 
@@ -72,6 +73,15 @@ mod tests {
         let stamped = StampConverter::measure().instant(stamp);
         let slack = Duration::from_millis(1);
         assert!(before - slack <= stamped && stamped <= now() + slack, "{before:?} {stamped:?}");
+    }
+
+    #[test]
+    fn a_stamp_of_after_the_measurement_is_later() {
+        let converter = StampConverter::measure();
+        thread::sleep(Duration::from_millis(20));
+        let before = now();
+        let stamp = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
+        assert!(before - Duration::from_millis(1) <= converter.instant(stamp), "{before:?}");
     }
 
     #[test]

@@ -172,8 +172,11 @@ const PIECE: usize = 1 << 16;
 
 /// The piece of the pattern that begins there: no two are alike.
 fn piece(at: u64) -> Vec<u8> {
-    let words = (0..PIECE as u64 / 8).map(|word| (at / 8 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    words.flat_map(u64::to_be_bytes).collect()
+    let mut piece = vec![0; PIECE];
+    for (number, word) in (at / 8..).zip(piece.chunks_exact_mut(8)) {
+        word.copy_from_slice(&u64::to_be_bytes(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    }
+    piece
 }
 
 fn give(stream: &mut TcpStream, bytes: u64) -> io::Result<()> {

@@ -15,6 +15,7 @@ pub mod history;
 pub mod host;
 pub mod judge;
 pub mod lab;
+pub mod load;
 pub mod probe;
 pub mod process;
 pub mod service;

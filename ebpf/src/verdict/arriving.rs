@@ -78,14 +78,18 @@ fn ip<F: Frame>(frame: &mut F, host: &impl Host, found: &Found<'_>) -> Fate {
     Fate::Sealed(match standing(host, found.vip) {
         Standing::Owner if !has_peer => Verdict::Pass,
         // No loops, whatever the other node makes of it.
-        Standing::Owner | Standing::Forwarding | Standing::Prepared if is_from_peer => Verdict::Pass,
-        Standing::Owner | Standing::Forwarding if !is_shared || !F::RELAYS => Verdict::Pass,
+        Standing::Owner | Standing::Yielding | Standing::Forwarding | Standing::Prepared if is_from_peer => {
+            Verdict::Pass
+        }
+        Standing::Owner | Standing::Yielding | Standing::Forwarding if !is_shared || !F::RELAYS => {
+            Verdict::Pass
+        }
         // To whoever has no better idea: the other node gets it too.
-        Standing::Owner if is_to_many => Verdict::Pass,
+        Standing::Owner | Standing::Yielding if is_to_many => Verdict::Pass,
         Standing::Forwarding if is_to_many => found.drop(frame, host, Counter::DroppedIp, None),
-        Standing::Owner => return Fate::Shared(Side::Successor),
+        // What yields serves what arrives as an owner does: the node that it yields to may be the one that still drains.
+        Standing::Owner | Standing::Yielding => return Fate::Shared(Side::Successor),
         Standing::Forwarding => return Fate::Shared(Side::Predecessor),
-        Standing::Yielding => Verdict::Pass,
         Standing::Prepared if is_shared && !is_to_many && !F::RELAYS => Verdict::Pass,
         Standing::Prepared if is_shared && !is_to_many => return Fate::Shared(Side::Prepared),
         Standing::Prepared => found.drop(frame, host, Counter::DroppedIp, None),

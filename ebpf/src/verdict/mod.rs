@@ -5,7 +5,7 @@
 //! | owner, right valid | answered with the own MAC | passed; with a peer, TCP of no connection here is sent back to it | passed |
 //! | right over, or entry of another session | dropped | dropped | dropped |
 //! | prepared | dropped | sent on to the peer; without one dropped, and from it passed | dropped |
-//! | yielding | answered with the peer's MAC | passed | IP passed, claims dropped |
+//! | yielding | answered with the peer's MAC | passed, but TCP of no connection here is sent on to the peer | IP passed, claims dropped |
 //! | forwarding | dropped | TCP of connections here passed, the rest sent on to the peer | IP passed, claims dropped |
 //!
 //! A *claim* says at which MAC the VIP is: ARP with the VIP as sender, an advertisement of it, a solicitation from it.

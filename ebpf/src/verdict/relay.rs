@@ -30,7 +30,7 @@ pub(super) enum Side {
     Predecessor,
     /// About to follow: the one before it is owner still.
     Prepared,
-    /// Owner, while the one before it drains.
+    /// Owner, while the one before it drains; and while it gives the VIP back, and yields.
     Successor,
 }
 

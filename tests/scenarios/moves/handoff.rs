@@ -108,7 +108,7 @@ fn a_vip_is_handed_there_and_back_by_command() {
 
 #[test]
 fn what_is_on_its_way_when_a_vip_moves_arrives_whole() {
-    const MUCH: u64 = 64 << 20;
+    const MUCH: u64 = 128 << 20;
     let Scene { stage, services } = scene("handoff-bulk", "");
     let client = stage.lab.host("client2");
     let mut connections = [VIP, VIP].map(|vip| Connection::open(&client, vip));

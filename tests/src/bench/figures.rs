@@ -36,6 +36,50 @@ pub(super) const HANDOFF_LOST: Figure = figure("handoff_lost", "  lost probes", 
 pub(super) const HANDOFF_ANNOUNCED: Figure =
     figure("handoff_announced", "  from the command to the new owner's announcement", "ms", 50.0);
 
+/// What is told of moves under load, over moves in both modes and families: how much longer the load took than it was to.
+pub(super) const HANDOFF_LOAD_RATE: Figure = Figure {
+    name: "handoff_load_rate",
+    what: "handoffs under load: load asked for, over the one reached",
+    unit: "x",
+    bound: 1.1,
+    note: "all stations of the lab share this machine's processors; a load much too small fails the bench",
+};
+/// What was lost of a stream of datagrams, and of the client's probes.
+pub(super) const HANDOFF_LOAD_LOST: Figure =
+    figure("handoff_load_lost", "  lost of 10,000 datagrams and 1,000 probes a second", "lost", 0.0);
+/// What went wrong with open connections.
+pub(super) const HANDOFF_LOAD_RESET: Figure =
+    figure("handoff_load_reset", "  of 1,000 open connections broken", "broken", 0.0);
+/// What went wrong with new ones.
+pub(super) const HANDOFF_LOAD_FAILED: Figure =
+    figure("handoff_load_failed", "  of 500 new connections a second failed", "failed", 0.0);
+/// How long an open connection waited for an answer.
+pub(super) const HANDOFF_LOAD_STALL: Figure =
+    figure("handoff_load_stall", "  longest stall of an open connection", "ms", 250.0);
+/// How long the client that probes went without an answer.
+pub(super) const HANDOFF_LOAD_GAP: Figure =
+    reported("handoff_load_gap", "  longest client gap around each move", "ms");
+/// How long a download takes through which the VIP moves.
+pub(super) const HANDOFF_BULK: Figure =
+    figure("handoff_bulk", "download of 256 MiB through a handoff: time for a gigabit", "s", 1.0);
+
+/// keepalived beside it, at its default: an advertisement a second.
+pub(super) const KEEPALIVED: [Figure; 3] = [
+    reported("keepalived_gap", "keepalived, advertisement 1 s: planned move, longest client gap", "ms"),
+    reported("keepalived_lost", "  lost probes", "probes"),
+    reported("keepalived_crash", "  crash, longest client gap", "s"),
+];
+/// And with one each 100 ms.
+pub(super) const KEEPALIVED_FAST: [Figure; 3] = [
+    reported(
+        "keepalived_fast_gap",
+        "keepalived, advertisement 100 ms: planned move, longest client gap",
+        "ms",
+    ),
+    reported("keepalived_fast_lost", "  lost probes", "probes"),
+    reported("keepalived_fast_crash", "  crash, longest client gap", "s"),
+];
+
 /// The same when its machine dies, etcd's leader being elsewhere.
 pub(super) const CRASH: Figure = figure("crash_gap", "crash, default timing: longest client gap", "s", 1.5);
 /// Likewise.

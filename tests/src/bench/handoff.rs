@@ -4,7 +4,7 @@ use mantle::protocol::Instant;
 
 use super::figures::{HANDOFF_ANNOUNCED, HANDOFF_GAP, HANDOFF_LOST};
 use super::series::Series;
-use super::settle::{longest_gap, look_on, owner_and_standby, wait_stands_by};
+use super::settle::{counted, longest_gap, look_on, owner_and_standby, wait_stands_by};
 use crate::clock::now;
 use crate::stage::{Setting, Stage, VIP};
 
@@ -24,7 +24,7 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
         let end = look_on();
         gaps.push(longest_gap(&stage, asked, end).as_secs_f64() * 1e3);
         let count = stage.client.look(|probes| probes.of(VIP).lost_in(asked..end));
-        lost.push(f64::from(u32::try_from(count).expect("a thousand a second")));
+        lost.push(counted(count));
         let first = first_announcement(&stage, standby, asked);
         announced.push(first.since(asked).as_secs_f64() * 1e3);
     }

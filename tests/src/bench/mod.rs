@@ -12,7 +12,9 @@ mod figures;
 mod flood;
 mod forward;
 mod handoff;
+mod handoff_load;
 mod idle;
+mod keepalived;
 mod killed_agent;
 mod machine;
 mod no_false_alarm;
@@ -51,9 +53,10 @@ const fn bench(name: &'static str, measure: fn(usize) -> Vec<Series>) -> Bench {
     Bench { name, measure, is_long: false }
 }
 
-const BENCHES: [Bench; 20] = [
+const BENCHES: [Bench; 22] = [
     bench("planned-stop", planned_stop::measure),
     bench("handoff", handoff::measure),
+    bench("keepalived", keepalived::measure),
     bench("crash", crash::by_default),
     bench("crash-fast", crash::fast),
     bench("crash-fastest", crash::fastest),
@@ -71,6 +74,7 @@ const BENCHES: [Bench; 20] = [
     bench("cost", cost::measure),
     bench("flood", flood::measure),
     bench("forward", forward::measure),
+    Bench { name: "handoff-load", measure: handoff_load::measure, is_long: true },
     Bench { name: "no-false-alarm", measure: no_false_alarm::measure, is_long: true },
 ];
 

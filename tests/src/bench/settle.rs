@@ -39,6 +39,11 @@ pub(super) fn longest_gap(stage: &Stage, from: Instant, to: Instant) -> Duration
     gap.expect("the client probes all the time").length()
 }
 
+/// A count as a figure.
+pub(super) fn counted(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a thousand a second"))
+}
+
 /// Starts a node's agent again, and waits until it stands by.
 pub(super) fn bring_back(stage: &mut Stage, at: usize) {
     stage.restart(at);

@@ -81,6 +81,14 @@ const NEEDS: &[Need] = &[
         elsewhere: "util-linux",
         lab_only: true,
     },
+    Need {
+        what: "keepalived",
+        why: "the bench measures it beside Mantle",
+        sign: Sign::Program("keepalived", None),
+        packages: &["keepalived"],
+        elsewhere: "keepalived, on the PATH",
+        lab_only: true,
+    },
 ];
 
 /// What `purpose` needs and is not here.
