@@ -16,8 +16,9 @@ use crate::seen::metric;
 
 /// Longer than half an interval of the default timing, far shorter than the right.
 const BUSY: Duration = Duration::from_millis(150);
-/// As long again is left to the agent, and to whatever else the machine does.
-const IDLE: Duration = Duration::from_millis(250);
+/// Longer is left to the agent, and to whatever else the machine does. Both together are no multiple of the interval: or the
+/// agent could renew in the pauses for ever.
+const IDLE: Duration = Duration::from_millis(230);
 
 /// The agent's thread of that name.
 fn thread_of(agent: &Process, name: &str) -> Pid {

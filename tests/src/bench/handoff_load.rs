@@ -47,7 +47,7 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     vec![
         each(&HANDOFF_LOAD_RATE, |moved| 1.0 / moved.borne.reached),
-        each(&HANDOFF_LOAD_LOST, |moved| f64::from(moved.borne.stream.lost) + counted(moved.lost_probes)),
+        each(&HANDOFF_LOAD_LOST, |moved| counted(moved.borne.stream.lost.len() + moved.lost_probes)),
         Series::new(&HANDOFF_LOAD_RESET, moved.iter().map(|moved| failed(&moved.borne.asked.old)).collect()),
         Series::new(&HANDOFF_LOAD_FAILED, moved.iter().map(|moved| failed(&moved.borne.asked.new)).collect()),
         Series::new(

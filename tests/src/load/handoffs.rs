@@ -37,6 +37,8 @@ pub struct Moved {
     pub vip: IpAddr,
     /// To the load.
     pub borne: Borne,
+    /// When each move was asked for, since the load was there.
+    pub asked: Vec<Duration>,
     /// How many of the client's probes were lost.
     pub lost_probes: usize,
     /// How long the client went without an answer around each move.
@@ -101,7 +103,8 @@ impl Handoffs {
                 };
                 (probes.lost_in(begun..end), spans.iter().filter_map(gap).collect())
             });
-            taken.push(Moved { vip, borne, lost_probes, gaps });
+            let asked = spans.iter().map(|span| span.start.since(begun)).collect();
+            taken.push(Moved { vip, borne, asked, lost_probes, gaps });
         }
         taken
     }
@@ -136,11 +139,11 @@ impl Moved {
     /// Fails unless nothing was lost, reset or refused, and the load was there: at least that share of every rate.
     #[track_caller]
     pub fn assert_lossless(&self, least: f64) {
-        let Self { vip, borne, lost_probes, .. } = self;
+        let Self { vip, borne, asked, lost_probes, .. } = self;
         assert!(borne.reached >= least, "{vip}: too little of the load was there: {borne:#?}");
-        assert_eq!(borne.stream.lost, 0, "{vip}: lost of the stream: {borne:#?}");
+        assert!(borne.stream.lost.is_empty(), "{vip}: lost of the stream, moved at {asked:?}: {borne:#?}");
         assert!(borne.asked.old.failed.is_empty(), "{vip}: connections were lost: {borne:#?}");
         assert!(borne.asked.new.failed.is_empty(), "{vip}: new connections failed: {borne:#?}");
-        assert_eq!(*lost_probes, 0, "{vip}: probes were lost");
+        assert_eq!(*lost_probes, 0, "{vip}: probes were lost, moved at {asked:?}");
     }
 }

@@ -144,12 +144,12 @@ fn as_v6(ip: IpAddr) -> Ipv6Addr {
 }
 
 /// What became of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streamed {
     /// Datagrams that were sent.
     pub sent: u32,
-    /// Those of them that nobody took in.
-    pub lost: u32,
+    /// The numbers of those that nobody took in: which, since they are sent at a steady rate, says when.
+    pub lost: Vec<u32>,
     /// How often one was taken in that had been already.
     pub doubled: u32,
 }
@@ -160,7 +160,7 @@ impl Streamed {
         for number in taken_in.flatten() {
             times[usize::try_from(number).expect("32 bits fit")] += 1;
         }
-        let lost = times.iter().map(|times| u32::from(*times == 0)).sum();
+        let lost = (0..).zip(&times).filter(|(_, times)| **times == 0).map(|(number, _)| number).collect();
         let doubled = times.iter().map(|times| times.saturating_sub(1)).sum();
         Self { sent, lost, doubled }
     }
@@ -173,6 +173,6 @@ mod tests {
     #[test]
     fn lost_is_what_no_server_took_in() {
         let count = Streamed::count(6, [vec![0, 1, 3], vec![1, 4]].into_iter());
-        assert_eq!(count, Streamed { sent: 6, lost: 2, doubled: 1 });
+        assert_eq!(count, Streamed { sent: 6, lost: vec![2, 5], doubled: 1 });
     }
 }
