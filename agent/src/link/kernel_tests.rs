@@ -391,6 +391,38 @@ fn many_vips_at_once_and_what_they_cost() {
     });
 }
 
+/// A kernel acknowledges IPv6 addresses before it takes in what is sent to them: here for some of them it is late, and says so.
+#[test]
+fn what_is_sent_to_a_vip_is_said_to_be_taken_in_once_it_is() {
+    in_namespace(async |ground: Ground| {
+        let index = ground.pair("v0", "v1").await;
+        ground.change(LinkUnspec::new_with_name("lo").up().build()).await;
+        let mut links = Links::open().unwrap();
+        let v6: Vec<_> = many_v6(index, 256).collect();
+        assert!(!links.takes_in(V4).unwrap() && !links.takes_in(V6).unwrap(), "not put yet");
+        links.put(index, V4, seconds(9)).unwrap();
+        assert!(links.takes_in(V4).unwrap(), "an IPv4 one is at once");
+        let begun = Instant::now();
+        let mut late = 0;
+        for (index, ip) in &v6 {
+            links.put(*index, *ip, seconds(9)).unwrap();
+            while !links.takes_in(*ip).unwrap() {
+                late += 1;
+                assert!(begun.elapsed() < Duration::from_secs(5), "{ip} is not taken in");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // The kernel's word is good: it sends to it by the loopback device.
+            let socket = UdpSocket::bind((*ip, 0)).unwrap();
+            socket.send_to(b"here", socket.local_addr().unwrap()).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 4);
+        }
+        println!("asked {late} times too early");
+        links.remove_all(&v6).into_iter().for_each(Result::unwrap);
+        assert!(!links.takes_in(v6[0].1).unwrap());
+    });
+}
+
 fn timed(run: impl FnOnce()) -> Duration {
     let start = Instant::now();
     run();

@@ -135,6 +135,11 @@ impl Links {
         results.into_iter().map(settle).collect()
     }
 
+    /// Whether the kernel takes in what is sent to a VIP that was put on a link: an IPv6 one it does a moment later.
+    pub fn takes_in(&mut self, ip: IpAddr) -> Result<bool, Errno> {
+        self.requests.is_local(ip)
+    }
+
     /// Takes a VIP off a link; one that isn't there is taken off already.
     pub fn remove(&mut self, index: u32, ip: IpAddr) -> Result<(), RemoveError> {
         only(self.remove_all(&[(index, ip)]))

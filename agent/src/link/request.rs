@@ -1,4 +1,4 @@
-//! The requests that put an address in place and take it off, and the kernel's answers.
+//! The requests that put an address in place, take it off and ask whether it is in use, and the kernel's answers.
 
 use std::net::IpAddr;
 
@@ -10,6 +10,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
+use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::lifetime::Lifetime;
@@ -49,6 +50,13 @@ pub(super) const fn host_prefix(ip: IpAddr) -> u8 {
     }
 }
 
+const fn family(ip: IpAddr) -> AddressFamily {
+    match ip {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}
+
 /// The socket that requests go through.
 pub(super) struct Requests {
     netlink: Netlink,
@@ -76,6 +84,31 @@ impl Requests {
             made(changes, &results[start..]);
         }
         results
+    }
+
+    /// Whether the kernel takes in what is sent to an address. An IPv6 address is in its tables only when its own worker comes
+    /// round to it, which may take until others let go of the routing lock, and is acknowledged before.
+    pub(super) fn is_local(&mut self, ip: IpAddr) -> Result<bool, Errno> {
+        let mut route = RouteMessage::default();
+        route.header.address_family = family(ip);
+        route.header.destination_prefix_length = host_prefix(ip);
+        route.attributes = vec![RouteAttribute::Destination(ip.into())];
+        self.batch.clear();
+        let sequence =
+            self.netlink.append(&mut self.batch, NLM_F_REQUEST, RouteNetlinkMessage::GetRoute(route));
+        self.netlink.send(&self.batch)?;
+        while let Some(mut answers) = self.netlink.receive()? {
+            let Some(answer) = answers.find(|answer| answer.sequence == sequence) else { continue };
+            return match answer.outcome() {
+                // There is no way to it at all.
+                Some(Err(Errno::ENETUNREACH | Errno::EHOSTUNREACH)) => Ok(false),
+                Some(outcome) => outcome.map(|()| false),
+                None => {
+                    Ok(RouteHeader::parse(answer.payload).is_ok_and(|found| found.kind == RouteType::Local))
+                }
+            };
+        }
+        Err(Errno::EBADMSG)
     }
 
     fn carry_out_batch(&mut self, changes: &[(u32, IpAddr, Change)], results: &mut Vec<Result<(), Refusal>>) {
@@ -133,10 +166,7 @@ fn named(index: u32, ip: IpAddr) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.index = index;
     message.header.prefix_len = host_prefix(ip);
-    message.header.family = match ip {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
+    message.header.family = family(ip);
     message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
     message
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::Hands;
 use super::guarded::Guarded;
 use crate::clock;
@@ -14,6 +16,15 @@ use crate::wire::Mac;
 /// How long nothing leaves with a VIP as its source after the address is off: answers made while the fence kept the
 /// neighbour from being asked for wait in the kernel for its MAC, for three tries a second apart.
 const HUSH: Duration = Duration::from_secs(4);
+
+/// How often the kernel is asked whether it takes in what is sent to an address that it has acknowledged.
+const TAKEN_IN: Duration = Duration::from_millis(1);
+
+/// Nothing is held up by a kernel that does not say.
+fn cannot_tell(ip: IpAddr, errno: Errno) -> bool {
+    tracing::warn!(vip = %ip, "cannot ask whether the kernel takes in what is sent to the VIP: {errno}");
+    true
+}
 
 impl Hands {
     /// Does the difference between what is ordered and what stands: first what is to be given up.
@@ -153,6 +164,13 @@ impl Hands {
             return;
         }
         let Some(place) = self.places.get_mut(&ip) else { return };
+        // On this node's word that it is prepared the VIP moves, and nothing is to be lost then.
+        if matches!(place.ordered, Stance::Prepared { .. })
+            && !self.links.takes_in(ip).unwrap_or_else(|errno| cannot_tell(ip, errno))
+        {
+            place.retry_at = now + TAKEN_IN;
+            return;
+        }
         place.succeeded();
         match place.ordered {
             Stance::Owner { epoch, .. } if place.announced != Some(epoch) => {
