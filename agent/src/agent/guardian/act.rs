@@ -90,7 +90,7 @@ async fn act(config: &Config, grace: Duration, gone: Gone) -> Result<(), GuardEr
     let machine = runtime_dir::machine(&config.runtime_dir)?;
     let fenced = fence(config)?;
     let until = clock::now() + config.timing.silence.min(LONGEST_TRY);
-    // What can't be released is silent all the same.
+    // What can't be released is replaced all the same, later.
     let released = release(&etcd?, config, &machine, &fenced.standing, until).await;
     if !fenced.clear {
         tracing::error!(vips = ?fenced.standing, "addresses still stand here: their VIPs are not released");
