@@ -9,7 +9,7 @@ pub(super) struct Figure {
     pub(super) what: &'static str,
     /// What it counts.
     pub(super) unit: &'static str,
-    /// What its median must not exceed.
+    /// What its median must not exceed; if that is nothing, no value may.
     pub(super) bound: f64,
     /// What is to be known when it is missed.
     pub(super) note: &'static str,

@@ -45,9 +45,10 @@ impl Series {
         self.values.iter().copied().fold(f64::MIN, f64::max)
     }
 
-    /// Whether the median is within the bound, as precisely as it is shown.
+    /// Whether the median is within the bound, as precisely as it is shown; where there is to be none of it, every value.
     pub(super) fn is_met(&self) -> bool {
-        (self.median() * 100.0).round() <= (self.figure.bound * 100.0).round()
+        let judged = if self.figure.bound > 0.0 { self.median() } else { self.worst() };
+        (judged * 100.0).round() <= (self.figure.bound * 100.0).round()
     }
 }
 
@@ -78,5 +79,6 @@ mod tests {
     fn a_bound_of_nothing_is_met_by_nothing_only() {
         assert!(Series::new(&RESUME, vec![0.0]).is_met());
         assert!(!Series::new(&RESUME, vec![1.0]).is_met());
+        assert!(!Series::new(&RESUME, vec![0.0, 0.0, 1.0]).is_met(), "one is lost");
     }
 }
