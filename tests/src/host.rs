@@ -196,6 +196,12 @@ impl Host {
         self.run(move || netlink::addresses(&link))
     }
 
+    /// For how many seconds the kernel keeps an address on a link if nobody puts it anew, while it has it.
+    pub fn lifetime_left(&self, link: &str, ip: IpAddr) -> Option<u32> {
+        let link = link.to_owned();
+        self.run(move || netlink::lifetime_left(&link, ip))
+    }
+
     /// Puts a program of somebody else's before all that a link has at TC ingress, until what this gives is dropped.
     #[must_use = "it goes when this is dropped"]
     pub fn put_before_tc(&self, link: &str) -> Ebpf {

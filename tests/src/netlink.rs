@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::BridgeStpState;
 use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::{
@@ -156,21 +156,35 @@ pub(crate) fn forget_neighbours(link: &str) {
 
 /// The addresses of a device.
 pub(crate) fn addresses(link: &str) -> Vec<IpNet> {
-    let index = index(link);
-    let messages: Vec<_> = ask(format_args!("list the addresses of {link}"), async |netlink| {
-        netlink.address().get().set_link_index_filter(index).execute().try_collect().await
-    });
     let net = |attribute: &AddressAttribute, prefix| match attribute {
         AddressAttribute::Address(ip) => IpNet::new(*ip, prefix).ok(),
         _ => None,
     };
-    messages
+    list(link)
         .iter()
         .filter_map(|message| {
             let prefix = message.header.prefix_len;
             message.attributes.iter().find_map(|attribute| net(attribute, prefix))
         })
         .collect()
+}
+
+/// For how many seconds a device keeps an address, while it has it.
+pub(crate) fn lifetime_left(link: &str, ip: IpAddr) -> Option<u32> {
+    list(link).iter().find_map(|message| {
+        let left = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::CacheInfo(life) => Some(life.ifa_valid),
+            _ => None,
+        });
+        left.filter(|_| message.attributes.contains(&AddressAttribute::Address(ip)))
+    })
+}
+
+fn list(link: &str) -> Vec<AddressMessage> {
+    let index = index(link);
+    ask(format_args!("list the addresses of {link}"), async |netlink| {
+        netlink.address().get().set_link_index_filter(index).execute().try_collect().await
+    })
 }
 
 /// The number of a device.

@@ -9,13 +9,25 @@ use crate::protocol::Timing;
 pub struct Lifetime(u32);
 
 impl Lifetime {
-    /// The longest there is: that of the longest right.
-    pub const LONGEST: Self = Self(10);
+    /// The longest that covers a right: the longest right's.
+    pub const LONGEST_COVERING: Self = Self(10);
+
+    /// The longest there is.
+    pub const LONGEST: Self = Self::LONGEST_COVERING.behind_the_program();
 
     /// The shortest lifetime that covers a right, or what is left of it.
     pub fn covering(right: Duration) -> Self {
         let whole = right.as_secs().saturating_add(u64::from(right.subsec_nanos() > 0));
-        Self(u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, Self::LONGEST.0))
+        Self(u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, Self::LONGEST_COVERING.0))
+    }
+
+    /// What it is where the kernel program is the fence and this only stands behind it.
+    ///
+    /// To start it over takes the kernel's routing lock, which others may hold for more than a second; and an owner whose
+    /// address is gone answers nobody, however good its right.
+    #[must_use]
+    pub const fn behind_the_program(self) -> Self {
+        Self(self.0 + 2)
     }
 
     /// How long after it was put a VIP may at worst still be there.
@@ -34,7 +46,7 @@ impl Lifetime {
 }
 
 // Lifetimes reach as far as rights do.
-const _: () = assert!(Timing::LONGEST_RIGHT.as_secs() == Lifetime::LONGEST.0 as u64);
+const _: () = assert!(Timing::LONGEST_RIGHT.as_secs() == Lifetime::LONGEST_COVERING.0 as u64);
 
 #[cfg(test)]
 mod tests {
@@ -49,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_lifetime_never_becomes_the_kernels_for_ever() {
-        assert_eq!(Lifetime::covering(Duration::MAX), Lifetime::LONGEST);
+        assert_eq!(Lifetime::covering(Duration::MAX), Lifetime::LONGEST_COVERING);
     }
 
     #[test]

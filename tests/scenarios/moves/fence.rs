@@ -16,7 +16,7 @@ use crate::witness::{PATIENCE, has_address, last_frame, wait_stands_by, watch_fo
 
 const BOTH: [IpAddr; 2] = [VIP, VIP6];
 
-/// D. The address's own lifetime is 2 s with it: long enough after to tell which fence it was.
+/// D. The address's own lifetime is 2 s with it, and 4 s behind the program: long enough after to tell which fence it was.
 const RIGHT: Duration = Duration::from_millis(1100);
 const TIMING: &str = "timing: {renew: 200ms, right: 1100ms, silence: 1400ms}";
 /// Where the agent has to be back before the right is over, on however busy a machine.

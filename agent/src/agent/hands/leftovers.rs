@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Hands;
 use crate::clock;
 use crate::dataplane::Dataplane;
-use crate::link::OpenError;
+use crate::link::{Lifetime, OpenError};
 use crate::protocol::{Event, Instant, Stance};
 
 /// How often the removal is tried.
@@ -51,6 +51,7 @@ impl Hands {
             });
             match self.places.get_mut(&ip) {
                 Some(place) if rightful && !fenced => {
+                    place.put(index, Lifetime::LONGEST);
                     place.placed(index);
                     found.insert(ip);
                 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::link::Lifetime;
 use crate::protocol::{Instant, Timing};
 
-/// The kernel lifetime that VIPs are put on their links with.
+/// The kernel lifetimes that VIPs are put on their links with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifeline {
-    lifetime: Lifetime,
+    /// Where nothing else fences.
+    alone: Lifetime,
     right: Duration,
 }
 
@@ -16,19 +17,19 @@ impl Lifeline {
     /// How long after a renewal was sent its acknowledgement may still begin a lifetime: a try's time-out.
     const ALLOWANCE: Duration = Duration::from_millis(150);
 
-    /// The lifetime that covers a right.
+    /// The lifetimes that cover a right.
     pub(super) fn covering(right: Duration) -> Self {
-        Self { lifetime: Lifetime::covering(right), right }
+        Self { alone: Lifetime::covering(right), right }
     }
 
-    /// The lifetime.
-    pub(super) fn lifetime(&self) -> Lifetime {
-        self.lifetime
+    /// The lifetime of an address that the kernel program fences, or nothing but this.
+    pub(super) fn lifetime(&self, fenced: bool) -> Lifetime {
+        if fenced { self.alone.behind_the_program() } else { self.alone }
     }
 
     /// How long after a renewal was sent the address may at worst be answered for, if nothing but this fences it.
     pub(super) fn bound(&self) -> Duration {
-        Self::ALLOWANCE + self.lifetime.worst()
+        Self::ALLOWANCE + self.alone.worst()
     }
 
     /// Whether a lifetime begun `now` ends within the bound of the right that lasts until `until`.
@@ -39,7 +40,7 @@ impl Lifeline {
 
 // Whatever the right, standbys can be told how long the address may outlive it.
 const _: () = assert!(
-    Lifeline::ALLOWANCE.as_millis() + Lifetime::LONGEST.worst().as_millis()
+    Lifeline::ALLOWANCE.as_millis() + Lifetime::LONGEST_COVERING.worst().as_millis()
         <= Timing::LONGEST_BOUND.as_millis()
 );
 
@@ -59,7 +60,10 @@ mod tests {
             for late in 0..3000 {
                 let now = sent + ms(late);
                 if lifeline.allows(now, sent + right) {
-                    assert!(now + lifeline.lifetime().worst() <= sent + lifeline.bound(), "{right:?} {late}");
+                    assert!(
+                        now + lifeline.lifetime(false).worst() <= sent + lifeline.bound(),
+                        "{right:?} {late}"
+                    );
                 }
             }
         }

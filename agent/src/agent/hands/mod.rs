@@ -210,7 +210,7 @@ impl Hands {
         match event {
             LinkEvent::Gone(index) => {
                 self.bystanders.look_again();
-                for place in self.places.values_mut().filter(|place| place.put_on == Some(*index)) {
+                for place in self.places.values_mut().filter(|place| place.is_put_on(*index)) {
                     place.cleared();
                 }
             }

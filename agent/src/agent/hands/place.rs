@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::State;
-use crate::link::{FindError, Link};
+use crate::link::{FindError, Lifetime, Link};
 use crate::protocol::{Epoch, Instant, Stance};
 use crate::wire::Mac;
 
@@ -26,9 +26,9 @@ pub(super) struct Place {
     pub(super) stood: Option<Stance>,
     /// The link its address is on, as far as is known.
     pub(super) stands_on: Option<u32>,
-    /// The link its address may be on: it was put there, and the kernel has not confirmed since that it took it off. News
-    /// that it is gone is no such word, since it may be older than the last put.
-    pub(super) put_on: Option<u32>,
+    /// The link its address may be on, and for what lifetime at most: it was put there, and the kernel has not confirmed
+    /// since that it took it off. News that it is gone is no such word, since it may be older than the last put.
+    pub(super) put_on: Option<(u32, Lifetime)>,
     /// No new try before.
     pub(super) retry_at: Instant,
     /// Since when the right lasted and the fence did not allow to wear it.
@@ -77,7 +77,22 @@ impl Place {
     pub(super) fn placed(&mut self, index: u32) {
         self.announced = self.announced.filter(|_| self.stands_on == Some(index));
         self.stands_on = Some(index);
-        self.put_on = Some(index);
+    }
+
+    /// Its address was put on a link, by the kernel's word.
+    pub(super) fn put(&mut self, index: u32, lifetime: Lifetime) {
+        self.put_on = Some((index, lifetime));
+    }
+
+    /// Its address may have been put on a link: the kernel does not say.
+    pub(super) fn maybe_put(&mut self, index: u32, lifetime: Lifetime) {
+        let earlier = self.put_on.map_or(lifetime, |(_, earlier)| earlier);
+        self.put_on = Some((index, earlier.max(lifetime)));
+    }
+
+    /// Whether its address may be on that link.
+    pub(super) fn is_put_on(&self, index: u32) -> bool {
+        self.put_on.is_some_and(|(on, _)| on == index)
     }
 
     /// The address is not there, by the kernel's word: it took it off, or has no such link any more.

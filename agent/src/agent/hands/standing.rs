@@ -1,5 +1,6 @@
 //! Standing to the VIPs: what is given up, and what is taken up.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use nix::errno::Errno;
 
 use super::Hands;
 use super::guarded::Guarded;
+use super::place::Place;
 use crate::clock;
 use crate::dataplane::{Entry, State};
-use crate::link::{Address, Fitness, PutError};
+use crate::link::{Address, Fitness, Lifetime, PutError};
 use crate::protocol::{Event, Instant, Stance};
 use crate::wire::Mac;
 
@@ -31,6 +33,7 @@ impl Hands {
     pub(super) fn settle(&mut self, now: Instant) {
         self.remove_strays(now);
         self.give_up(now);
+        self.take_off_unfenced(now);
         self.take_up(now);
         self.end_hush(now);
     }
@@ -48,7 +51,7 @@ impl Hands {
         for ip in &given_up {
             self.announcements.stop(*ip);
             let place = &self.places[ip];
-            if let Some(index) = place.put_on {
+            if let Some((index, _)) = place.put_on {
                 if let Some(guarded) = self.guarded.get(&place.link).copied() {
                     self.set(*ip, (State::Prepared, None), guarded);
                 }
@@ -85,12 +88,38 @@ impl Hands {
         }
     }
 
+    /// Takes off what was put for longer than a right, as the kernel program fenced it, and is fenced by that no more (I2).
+    fn take_off_unfenced(&mut self, now: Instant) {
+        let longest = self.lifeline.lifetime(false);
+        let outlasts = |place: &Place| place.put_on.is_some_and(|(_, lifetime)| lifetime > longest);
+        let outlasting = self.places.iter().filter(|(_, place)| place.retry_at <= now && outlasts(place));
+        let unfenced = outlasting.filter_map(|(ip, place)| {
+            let guarded = *self.guarded.get(&place.link)?;
+            (!self.fence.is_whole(guarded.index)).then_some((*ip, guarded))
+        });
+        for (ip, guarded) in unfenced.collect::<Vec<_>>() {
+            self.take_off(ip, guarded);
+        }
+    }
+
+    /// Takes an address off for as long as the fences do not allow it.
+    fn take_off(&mut self, ip: IpAddr, guarded: Guarded) {
+        self.announcements.stop(ip);
+        self.set(ip, (State::Prepared, None), guarded);
+        let Some(place) = self.places.get_mut(&ip) else { return };
+        let Some((index, _)) = place.put_on else { return };
+        match self.links.remove(index, ip) {
+            Ok(()) => place.cleared(),
+            Err(error) => place.failed(clock::now(), &error),
+        }
+    }
+
     fn take_up(&mut self, now: Instant) {
         let refresh = std::mem::take(&mut self.refresh);
         if now >= self.right {
             return;
         }
-        let (mut ordered, mut wanted) = (Vec::new(), Vec::new());
+        let (mut ordered, mut wanted) = (Vec::new(), BTreeMap::<Lifetime, Vec<_>>::new());
         for (ip, place) in &mut self.places {
             if place.ordered == Stance::Off || place.retry_at > now {
                 continue;
@@ -115,13 +144,20 @@ impl Hands {
                 ordered.push((*ip, *guarded));
             }
             if !stands || refresh || (place.stood.is_none() && !fenced) {
-                wanted.push((*ip, *guarded));
+                wanted.entry(self.lifeline.lifetime(fenced)).or_default().push((*ip, *guarded));
             }
         }
         for (ip, guarded) in ordered {
             self.hushed.remove(&ip);
             self.placed(ip, guarded, now);
         }
+        for (lifetime, wanted) in wanted {
+            self.put(wanted, lifetime, now);
+        }
+    }
+
+    /// Puts addresses on their links, or begins their lifetime anew.
+    fn put(&mut self, wanted: Vec<(IpAddr, Guarded)>, lifetime: Lifetime, now: Instant) {
         // What comes before everything is in place is dropped rather than half answered.
         for (ip, guarded) in &wanted {
             self.hushed.remove(ip);
@@ -130,14 +166,17 @@ impl Hands {
             }
         }
         let addresses: Vec<_> = wanted.iter().map(|(ip, guarded)| (guarded.home, *ip)).collect();
-        let put = self.links.put_all(&addresses, self.lifeline.lifetime());
+        let put = self.links.put_all(&addresses, lifetime);
         for ((ip, guarded), put) in wanted.into_iter().zip(put) {
+            let Some(place) = self.places.get_mut(&ip) else { continue };
             match put {
-                Ok(()) => self.placed(ip, guarded, now),
+                Ok(()) => {
+                    place.put(guarded.home, lifetime);
+                    self.placed(ip, guarded, now);
+                }
                 Err(error) => {
-                    let Some(place) = self.places.get_mut(&ip) else { continue };
                     if matches!(error, PutError::Unanswered { .. }) {
-                        place.put_on = Some(guarded.home);
+                        place.maybe_put(guarded.home, lifetime);
                     }
                     place.failed(now, &error);
                 }
@@ -152,12 +191,7 @@ impl Hands {
         let Some(state) = place.state() else { return };
         // The request may have waited in the kernel: a lifetime that began too late would end too late (I2).
         if !self.fence.is_whole(guarded.index) && !self.lifeline.allows(clock::now(), self.right) {
-            self.set(ip, (State::Prepared, None), guarded);
-            let Some(place) = self.places.get_mut(&ip) else { return };
-            match self.links.remove(guarded.home, ip) {
-                Ok(()) => place.cleared(),
-                Err(error) => place.failed(now, &error),
-            }
+            self.take_off(ip, guarded);
             return;
         }
         if !self.set(ip, state, guarded) {
