@@ -38,13 +38,20 @@ impl Program {
             Self::Bench => Profile::Release,
         }
     }
+
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Demo | Self::Torment => Purpose::Lab,
+            Self::Bench => Purpose::Bench,
+        }
+    }
 }
 
 /// Prepares and builds, then becomes that program: it alone gets Ctrl-C then, and can clean up before the shell
 /// returns.
 pub(crate) fn program(place: &Place, program: Program, arguments: &[String]) -> anyhow::Result<Infallible> {
     refusal::unless_root("for the lab's network namespaces")?;
-    setup::prepare(Purpose::Lab, place)?;
+    setup::prepare(program.purpose(), place)?;
     build::everything(program.profile())?;
     let path = place.program(program.profile(), program.name());
     if !path.is_file() {

@@ -47,6 +47,9 @@ pub(super) const HANDOFF_LOAD_RATE: Figure = Figure {
 /// What was lost of a stream of datagrams, and of the client's probes.
 pub(super) const HANDOFF_LOAD_LOST: Figure =
     figure("handoff_load_lost", "  lost of 10,000 datagrams and 1,000 probes a second", "lost", 0.0);
+/// How often a move was refused, as the successor was not prepared in time, and asked for again.
+pub(super) const HANDOFF_LOAD_REFUSED: Figure =
+    figure("handoff_load_refused", "  moves refused and asked for again", "refused", 0.0);
 /// What went wrong with open connections.
 pub(super) const HANDOFF_LOAD_RESET: Figure =
     figure("handoff_load_reset", "  of 1,000 open connections broken", "broken", 0.0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::figures::{
     HANDOFF_BULK, HANDOFF_LOAD_FAILED, HANDOFF_LOAD_GAP, HANDOFF_LOAD_LOST, HANDOFF_LOAD_RATE,
-    HANDOFF_LOAD_RESET, HANDOFF_LOAD_STALL,
+    HANDOFF_LOAD_REFUSED, HANDOFF_LOAD_RESET, HANDOFF_LOAD_STALL,
 };
 use super::series::Series;
 use super::settle::counted;
@@ -28,12 +28,13 @@ const GIGABIT: f64 = 1e9 / 8.0;
 
 /// In each mode and with each family so many moves; a value for each of the four, but for each move a gap.
 pub(super) fn measure(runs: usize) -> Vec<Series> {
-    let (mut moved, mut bulk) = (Vec::new(), Vec::new());
+    let (mut moved, mut refused, mut bulk) = (Vec::new(), Vec::new(), Vec::new());
     for mode in ["tc", "xdp"] {
         for vip in [VIP, VIP6] {
             let name = format!("bench-handoff-load-{mode}");
             let mut handoffs = Handoffs::set(&name, mode, &[vip]);
             moved.extend(handoffs.under(RATES, runs * MOVES));
+            refused.push(counted(handoffs.refused()));
             bulk.push(download(&mut handoffs, vip));
             handoffs.end();
         }
@@ -48,6 +49,7 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
     vec![
         each(&HANDOFF_LOAD_RATE, |moved| 1.0 / moved.borne.reached),
         each(&HANDOFF_LOAD_LOST, |moved| counted(moved.borne.stream.lost.len() + moved.lost_probes)),
+        Series::new(&HANDOFF_LOAD_REFUSED, refused),
         Series::new(&HANDOFF_LOAD_RESET, moved.iter().map(|moved| failed(&moved.borne.asked.old)).collect()),
         Series::new(&HANDOFF_LOAD_FAILED, moved.iter().map(|moved| failed(&moved.borne.asked.new)).collect()),
         Series::new(

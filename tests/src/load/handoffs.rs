@@ -28,6 +28,7 @@ pub struct Handoffs {
     servers: Vec<Server>,
     loader: Host,
     owner: usize,
+    refused: usize,
 }
 
 /// What the moves did to a VIP.
@@ -73,7 +74,7 @@ impl Handoffs {
         }
         let servers = stage.nodes.iter().map(|node| Server::start(&node.host)).collect();
         let loader = stage.lab.host("loader");
-        Self { stage, servers, loader, owner: 0 }
+        Self { stage, servers, loader, owner: 0, refused: 0 }
     }
 
     /// Has every VIP handed there and back under a load on each, so many moves in all.
@@ -121,12 +122,18 @@ impl Handoffs {
                 let output = self.stage.lab.mantle(host, &["handoff", &vip.to_string(), "-c", config]);
                 let told = String::from_utf8_lossy(&output.stderr);
                 assert!(matches!(output.status.code(), Some(0 | REFUSED)), "{told}");
+                self.refused += usize::from(!output.status.success());
                 output.status.success().then_some(())
             });
         }
         self.owner = 1 - self.owner;
         self.stage.wait_owner(self.owner, now());
         asked
+    }
+
+    /// How often it was refused to hand a VIP over, until now.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused
     }
 
     /// Ends it, once the judge has found everything in order; and no server before the agents.

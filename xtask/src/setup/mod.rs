@@ -18,13 +18,15 @@ use apt::Apt;
 use etcd::Line;
 use need::Need;
 
-/// What is about to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is about to be done; each needs what those before it need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
     /// Compiling.
     Build,
-    /// Compiling, and running the lab.
+    /// Running the lab.
     Lab,
+    /// Measuring, beside others that do the like.
+    Bench,
 }
 
 /// Whether this runs under CI, where whatever cannot be run is a failure.
@@ -36,7 +38,7 @@ pub(crate) fn under_ci() -> bool {
 pub(crate) fn prepare(purpose: Purpose, place: &Place) -> anyhow::Result<()> {
     let mut apt = Apt::of_this_machine();
     install(purpose, apt.as_mut())?;
-    if purpose == Purpose::Lab {
+    if purpose >= Purpose::Lab {
         provide_etcd(place, apt.as_mut())?;
     }
     Ok(())

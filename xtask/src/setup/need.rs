@@ -19,8 +19,8 @@ pub(super) struct Need {
     pub(super) packages: &'static [&'static str],
     /// What to do about it elsewhere.
     pub(super) elsewhere: &'static str,
-    /// The lab alone needs it.
-    lab_only: bool,
+    /// The first purpose that needs it.
+    since: Purpose,
 }
 
 /// What shows that a need is met.
@@ -39,7 +39,7 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("protoc", Some("PROTOC")),
         packages: &["protobuf-compiler"],
         elsewhere: "the Protocol Buffers compiler, on the PATH or named in PROTOC",
-        lab_only: false,
+        since: Purpose::Build,
     },
     Need {
         what: "google/protobuf/descriptor.proto",
@@ -47,7 +47,7 @@ const NEEDS: &[Need] = &[
         sign: Sign::ProtoFile("google/protobuf/descriptor.proto"),
         packages: &["libprotobuf-dev"],
         elsewhere: "the Protocol Buffers' own .proto files, in ../include beside protoc or in the folder PROTOC_INCLUDE",
-        lab_only: false,
+        since: Purpose::Build,
     },
     Need {
         what: "cc",
@@ -55,7 +55,7 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("cc", Some("CC")),
         packages: &["gcc", "libc6-dev"],
         elsewhere: "a C compiler and the C library's headers",
-        lab_only: false,
+        since: Purpose::Build,
     },
     Need {
         what: "ip",
@@ -63,7 +63,7 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("ip", None),
         packages: &["iproute2"],
         elsewhere: "iproute2",
-        lab_only: true,
+        since: Purpose::Lab,
     },
     Need {
         what: "systemd",
@@ -71,7 +71,7 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("systemd-run", None),
         packages: &["systemd"],
         elsewhere: "systemd; it needs not be what the machine runs",
-        lab_only: true,
+        since: Purpose::Lab,
     },
     Need {
         what: "nsenter",
@@ -79,7 +79,7 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("nsenter", None),
         packages: &["util-linux"],
         elsewhere: "util-linux",
-        lab_only: true,
+        since: Purpose::Lab,
     },
     Need {
         what: "keepalived",
@@ -87,17 +87,13 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("keepalived", None),
         packages: &["keepalived"],
         elsewhere: "keepalived, on the PATH",
-        lab_only: true,
+        since: Purpose::Bench,
     },
 ];
 
 /// What `purpose` needs and is not here.
 pub(super) fn missing(purpose: Purpose, is_here: impl Fn(Sign) -> bool) -> Vec<&'static Need> {
-    NEEDS
-        .iter()
-        .filter(|need| purpose == Purpose::Lab || !need.lab_only)
-        .filter(|need| !is_here(need.sign))
-        .collect()
+    NEEDS.iter().filter(|need| need.since <= purpose && !is_here(need.sign)).collect()
 }
 
 /// Whether this machine shows the sign.
@@ -139,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_has_everything_misses_nothing() {
-        assert!(names(Purpose::Lab, |_| true).is_empty());
+        assert!(names(Purpose::Bench, |_| true).is_empty());
     }
 
     #[test]
@@ -149,9 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_build_asks_for_nothing_that_only_the_lab_uses() {
-        assert!(!names(Purpose::Build, |_| false).contains(&"ip"));
-        assert!(names(Purpose::Lab, |_| false).contains(&"ip"));
+    fn nothing_is_asked_for_that_only_another_purpose_needs() {
+        let asks_for = |purpose, what| names(purpose, |_| false).contains(&what);
+        assert!(!asks_for(Purpose::Build, "ip") && asks_for(Purpose::Lab, "ip"));
+        assert!(!asks_for(Purpose::Lab, "keepalived") && asks_for(Purpose::Bench, "keepalived"));
+        assert!(asks_for(Purpose::Bench, "cc") && asks_for(Purpose::Bench, "ip"));
     }
 
     #[test]
