@@ -104,8 +104,13 @@ fn ask(stop: &AtomicBool, link: &str, frames: &[Form], own: Mac, pause: Duration
     while !stop.load(Ordering::Relaxed) && answers(&mut ear, own) == 0 {
         round();
     }
-    sleep(LAST_ANSWER);
-    answers(&mut ear, own);
+    // No late one is counted with those to what follows.
+    loop {
+        sleep(LAST_ANSWER);
+        if answers(&mut ear, own) == 0 {
+            break;
+        }
+    }
     let mut asked = Asked::default();
     while !stop.load(Ordering::Relaxed) {
         asked.questions += round();

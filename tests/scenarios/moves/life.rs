@@ -105,7 +105,9 @@ fn a_second_agent_on_a_node_is_refused_and_the_first_is_not_disturbed() {
 
 #[test]
 fn an_agent_that_cannot_listen_keeps_no_vip_however_often_it_is_started() {
-    let mut stage = Stage::set("cannot-listen", &Setting::default());
+    // Time to look at the session before b ends it, on a busy machine too.
+    let settings = "timing: {renew: 200ms, right: 4s, silence: 5200ms}";
+    let mut stage = Stage::set("cannot-listen", &Setting { settings, ..Setting::default() });
     stage.nodes[0].agent.kill9();
     let killed = now();
     let taken = stage.nodes[0].host.run(|| TcpListener::bind("127.0.0.1:9480")).expect("the port is free");
@@ -158,8 +160,9 @@ fn a_node_name_in_use_is_refused_until_it_is_free() {
 fn leftovers_of_an_agent_are_removed_and_given_up_and_foreign_addresses_left_alone() {
     let foreign =
         ["10.77.0.200/32", "10.77.0.201/24", "fd77::200/128"].map(|net| net.parse::<IpNet>().unwrap());
-    // The steady timing: the agent is back long before the kernel would take the address off.
-    let setting = Setting { vips: vec![VIP, VIP6], settings: "timing: steady", ..Setting::default() };
+    // On however busy a machine the agent is back before the kernel takes the address off.
+    let settings = "timing: {renew: 500ms, right: 8s, silence: 11s}";
+    let setting = Setting { vips: vec![VIP, VIP6], settings, ..Setting::default() };
     let mut stage = Stage::set("leftovers", &setting);
     for net in foreign {
         stage.nodes[0].host.add_address(PUBLIC_LINK, net);
