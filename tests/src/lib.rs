@@ -21,6 +21,7 @@ pub mod process;
 pub mod service;
 pub mod stage;
 pub mod switch;
+pub mod systemd;
 pub mod tap;
 pub mod torment;
 
@@ -39,3 +40,4 @@ pub use lab::Lab;
 pub use probe::Client;
 pub use process::Process;
 pub use service::{Manner, Service};
+pub use systemd::Systemd;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mantle_tests::clock::wait_for;
-use mantle_tests::etcd::{MemberBySystemd, member_by_file};
+use mantle_tests::etcd::{member_by_file, member_by_systemd};
 use mantle_tests::lab::{PRIVATE_LINK, PUBLIC_LINK};
 use mantle_tests::stage::{SOON, VIP};
 use mantle_tests::tap::Traffic;
@@ -193,7 +193,7 @@ fn systemd_starts_etcd_by_the_drop_in_of_the_page() {
     let page = include_str!("../../../docs/multihomed.md");
     let (_, shown) = page.split_once("```ini\n").expect("the page shows the drop-in");
     let (drop_in, _) = shown.split_once("```").expect("and ends it");
-    let _member = MemberBySystemd::start(&host, "a", drop_in, &config);
+    let _member = member_by_systemd(&host, "a", drop_in, &config);
 
     let connects = |ip: IpAddr, port| {
         let address = SocketAddr::new(ip, port);

@@ -11,7 +11,7 @@ mod relay;
 mod tls;
 
 pub use by_files::member_by_file;
-pub use by_systemd::MemberBySystemd;
+pub use by_systemd::member_by_systemd;
 pub use cluster::EtcdCluster;
 pub use pulse::Pulse;
 pub use relay::Relay;
