@@ -25,6 +25,7 @@ use crate::judge::{Verdict, judge, timeline};
 use crate::probe::{Client, Responder};
 use crate::process::{Process, tail};
 use crate::switch::Switch;
+use crate::systemd::{Systemd, Unit};
 use crate::tap::Tap;
 
 /// A host's link to the public switch, where the VIPs are: pulling its cable cuts the host off from the clients.
@@ -143,11 +144,28 @@ impl Lab {
 
     /// Starts an agent on a host.
     pub fn agent(&self, host: &Host, config: &str) -> Process {
-        let path = self.config_path(host);
-        fs::write(&path, config).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        let path = self.write_config(host, config);
         let mut command = Command::new(binaries::mantle());
         command.arg("run").arg("-c").arg(path);
         host.spawn("mantle", command)
+    }
+
+    /// Starts an agent on a host by a systemd of the host's own, from the packaged unit and with this drop-in.
+    ///
+    /// Nothing of the unit is replaced but the paths of the program and of its config.
+    pub fn agent_by_systemd(&self, host: &Host, config: &str, drop_in: &str) -> Systemd {
+        let unit = Unit::new("mantle.service", include_str!("../../packaging/mantle.service"))
+            .with_drop_in(drop_in)
+            .with_file("/usr/bin/mantle", &binaries::mantle())
+            .with_file("/etc/mantle", &self.write_config(host, config));
+        Systemd::start(host, &unit)
+    }
+
+    /// Writes the config of the agent on a host, where the next one to start finds it.
+    pub fn write_config(&self, host: &Host, config: &str) -> PathBuf {
+        let path = self.config_path(host);
+        fs::write(&path, config).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        path
     }
 
     /// What `mantle status -o json` says on a host; nothing as long as there is no agent to ask.

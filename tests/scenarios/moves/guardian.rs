@@ -5,21 +5,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use mantle::protocol::Instant;
-use mantle_tests::Process;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};
 use mantle_tests::tap::FrameKind;
+use mantle_tests::{Host, Process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::witness::{
     PATIENCE, gap_since, has_address, last_frame, lost_since, owners, session_revision, wait_stands_by,
-    watch_for,
+    watch_for, wears,
 };
 
 /// A silence so long that what moves before is moved by the guardian.
-const PATIENT: &str = "timing: {renew: 500ms, right: 8s, silence: 11s}";
+pub(crate) const PATIENT: &str = "timing: {renew: 500ms, right: 8s, silence: 11s}";
 const SILENCE: Duration = Duration::from_secs(11);
 
 fn set(name: &str, settings: &str) -> Stage {
@@ -36,12 +36,12 @@ fn guardian(agent: &Process) -> Pid {
     *guardian
 }
 
-fn lives(process: Pid) -> bool {
+pub(crate) fn lives(process: Pid) -> bool {
     Path::new(&format!("/proc/{process}")).exists()
 }
 
 #[track_caller]
-fn wait_ended(process: Pid) {
+pub(crate) fn wait_ended(process: Pid) {
     wait_for(format_args!("the end of process {process}"), SOON, || (!lives(process)).then_some(()));
 }
 
@@ -50,9 +50,9 @@ fn is_pinned(stage: &Stage, at: usize) -> bool {
     stage.nodes[at].host.run(|| Path::new("/sys/fs/bpf/mantle").exists())
 }
 
-/// b is owner of everything long before it could have heard silence, by a release that came after a had fallen silent.
+/// b is owner of everything long before it could have heard silence, by a release that came after a, the host, had fallen silent.
 #[track_caller]
-fn assert_released(stage: &Stage, killed: Instant) {
+pub(crate) fn assert_released(stage: &Stage, a: &Host, killed: Instant) {
     for vip in &stage.vips {
         stage.client.wait_answered(*vip, "b", killed, SOON);
         assert_eq!(owners(stage, *vip), [Some("a".into()), None, Some("b".into())]);
@@ -61,7 +61,7 @@ fn assert_released(stage: &Stage, killed: Instant) {
         // I4: when the record was given up nothing was answered any more.
         let last = last_frame(stage, "a", *vip).expect("a was owner");
         assert!(last < changes[1].at, "a still acted as owner of {vip} after the release");
-        assert!(!has_address(stage, 0, *vip), "{vip} is off");
+        assert!(!wears(a, *vip), "{vip} is off");
     }
     assert_eq!(session_revision(stage, "a"), None, "the session is ended with the release");
 }
@@ -84,7 +84,7 @@ fn killed(name: &str, mode: &str) {
     watch_for(PATIENCE);
     stage.nodes[0].agent.kill9_alone();
     let killed = now();
-    assert_released(&stage, killed);
+    assert_released(&stage, &stage.nodes[0].host, killed);
     wait_ended(guardian);
     assert!(!is_pinned(&stage, 0), "nothing of the kernel program is left");
 
@@ -164,7 +164,7 @@ fn a_guardian_leaves_an_agent_that_came_and_died_its_own_grace() {
     let second = now();
     stage.nodes[0].agent.kill9_alone();
     assert!(second.since(first) > Duration::from_millis(100), "the graces can be told apart");
-    assert_released(&stage, first);
+    assert_released(&stage, &stage.nodes[0].host, first);
     let released = stage.history.changes()[&VIP][1].at;
     assert!(released.since(second) >= Duration::from_secs(2), "{:?}", released.since(second));
     stage.end();
@@ -261,7 +261,7 @@ fn an_agent_that_fails_to_start_leaves_no_vip_behind_its_guardian() {
     stage.restart(0);
     let exit = stage.nodes[0].agent.wait(SOON).expect("the agent ends");
     assert_eq!(exit.code(), Some(1), "{}", stage.nodes[0].agent.log());
-    assert_released(&stage, killed);
+    assert_released(&stage, &stage.nodes[0].host, killed);
     drop(taken);
     stage.end();
 }
@@ -322,6 +322,6 @@ fn more_vips_than_a_transaction_takes_are_all_released() {
     let mut stage = Stage::set("guardian-many", &setting);
     stage.nodes[0].agent.kill9_alone();
     let killed = now();
-    assert_released(&stage, killed);
+    assert_released(&stage, &stage.nodes[0].host, killed);
     stage.end();
 }

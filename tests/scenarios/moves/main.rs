@@ -4,6 +4,7 @@
 
 mod access;
 mod addresses;
+mod by_systemd;
 mod counted;
 mod crash;
 mod deaf;

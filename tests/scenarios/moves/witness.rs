@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use mantle::protocol::{Instant, Revision};
+use mantle_tests::Host;
 use mantle_tests::clock::now;
 use mantle_tests::lab::{PREFIX, PUBLIC_LINK};
 use mantle_tests::stage::Stage;
@@ -51,7 +52,12 @@ pub(crate) fn wait_stands_by(stage: &Stage, at: usize, owner: &str) -> Value {
 
 /// Whether a node has an address on its public link.
 pub(crate) fn has_address(stage: &Stage, at: usize, ip: IpAddr) -> bool {
-    stage.nodes[at].host.addresses(PUBLIC_LINK).iter().any(|net| net.addr() == ip)
+    wears(&stage.nodes[at].host, ip)
+}
+
+/// Whether a host has an address on its public link.
+pub(crate) fn wears(host: &Host, ip: IpAddr) -> bool {
+    host.addresses(PUBLIC_LINK).iter().any(|net| net.addr() == ip)
 }
 
 /// The revision of a node's last renewal, while it has a session in etcd.

@@ -67,7 +67,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "systemd",
-        why: "a scenario has it start etcd by the drop-in that the documents show",
+        why: "scenarios have it start the agent by its unit, and etcd by the drop-in that the documents show",
         sign: Sign::Program("systemd-run", None),
         packages: &["systemd"],
         elsewhere: "systemd; it needs not be what the machine runs",
@@ -75,7 +75,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "nsenter",
-        why: "it opens a shell in one of the lab's hosts",
+        why: "it opens a shell in one of the lab's hosts, and asks the systemd of one",
         sign: Sign::Program("nsenter", None),
         packages: &["util-linux"],
         elsewhere: "util-linux",
