@@ -185,6 +185,13 @@ impl Lab {
         host.output(command, COMMAND)
     }
 
+    /// Starts one of the agent's commands on a host, and does not wait for it.
+    pub fn start_mantle(&self, host: &Host, arguments: &[&str]) -> Process {
+        let mut command = Command::new(binaries::mantle());
+        command.args(arguments);
+        host.spawn("command", command)
+    }
+
     /// Runs one of the agent's commands on a host, in a time namespace of its own that is ahead of the machine.
     pub fn mantle_ahead_of_time(&self, host: &Host, arguments: &[&str]) -> Output {
         let mut command = Command::new("unshare");

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::io;
+use std::mem;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -38,16 +39,21 @@ pub struct Relay {
 struct Manner {
     delay: Duration,
     connections: Vec<Streams>,
+    holds_watches: bool,
     is_cut: bool,
 }
 
 /// The streams of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Streams {
     /// Those whose request has not ended: watches, and calls that are just being made.
     open: BTreeSet<u32>,
-    /// Those whose answers are kept back.
+    /// Those whose answers are kept back for good.
     silenced: BTreeSet<u32>,
+    /// What is kept back until watches go on.
+    held: Vec<Frame>,
+    /// What is on its way to the host.
+    queue: mpsc::UnboundedSender<(Instant, Frame)>,
 }
 
 impl Relay {
@@ -103,6 +109,24 @@ impl Relay {
             streams.silenced = streams.open.clone();
         }
     }
+
+    /// From now on watches show nothing until [`Self::let_watches_go`]; calls beside them are answered.
+    pub fn hold_watches(&self) {
+        lock(&self.manner).holds_watches = true;
+    }
+
+    /// What watches were to show meanwhile is shown, in its order, and they go on.
+    pub fn let_watches_go(&self) {
+        let mut manner = lock(&self.manner);
+        manner.holds_watches = false;
+        let due = Instant::now() + manner.delay;
+        for streams in &mut manner.connections {
+            for frame in mem::take(&mut streams.held) {
+                // A connection that has ended is owed nothing.
+                let _ = streams.queue.send((due, frame));
+            }
+        }
+    }
 }
 
 impl Drop for Relay {
@@ -123,37 +147,43 @@ async fn serve(
 ) {
     let listener = TcpListener::from_std(listener).expect("a runtime runs here");
     while let Ok((near, _)) = listener.accept().await {
-        let connection = {
+        let (connection, queued) = {
             let mut manner = lock(&manner);
             if manner.is_cut {
                 continue;
             }
-            manner.connections.push(Streams::default());
-            manner.connections.len() - 1
+            let (queue, queued) = mpsc::unbounded_channel();
+            manner.connections.push(Streams::new(queue));
+            (manner.connections.len() - 1, queued)
         };
         let (member, manner) = (member.clone(), Arc::clone(&manner));
         let ended = Arc::clone(&cut).notified_owned();
         tokio::spawn(async move {
             tokio::select! {
                 // Whichever side ended it, it ends for the other side too: that is all there is to tell.
-                _ = relay(near, &member, &manner, connection) => {}
+                _ = relay(near, &member, &manner, connection, queued) => {}
                 () = ended => {}
             }
         });
     }
 }
 
-async fn relay(near: TcpStream, member: &str, manner: &Mutex<Manner>, connection: usize) -> io::Result<()> {
+async fn relay(
+    near: TcpStream,
+    member: &str,
+    manner: &Mutex<Manner>,
+    connection: usize,
+    queued: mpsc::UnboundedReceiver<(Instant, Frame)>,
+) -> io::Result<()> {
     let far = TcpStream::connect(member).await?;
     for stream in [&near, &far] {
         stream.set_nodelay(true)?;
     }
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
-    let (queue, queued) = mpsc::unbounded_channel();
     tokio::select! {
         ended = pass_requests(near_in, far_out, manner, connection) => ended,
-        ended = queue_answers(far_in, queue, manner, connection) => ended,
+        ended = queue_answers(far_in, manner, connection) => ended,
         ended = pass_answers(queued, near_out) => ended,
     }
 }
@@ -175,23 +205,12 @@ async fn pass_requests(
     }
 }
 
-async fn queue_answers(
-    mut from: OwnedReadHalf,
-    queue: mpsc::UnboundedSender<(Instant, Frame)>,
-    manner: &Mutex<Manner>,
-    connection: usize,
-) -> io::Result<()> {
+async fn queue_answers(mut from: OwnedReadHalf, manner: &Mutex<Manner>, connection: usize) -> io::Result<()> {
     loop {
         let frame = Frame::read(&mut from).await?;
-        let due = {
-            let manner = lock(manner);
-            if manner.connections[connection].keeps_back(&frame) {
-                continue;
-            }
-            Instant::now() + manner.delay
-        };
-        // The other end of the queue is polled beside this one, and ends with it.
-        let _ = queue.send((due, frame));
+        let mut manner = lock(manner);
+        let (due, holds) = (Instant::now() + manner.delay, manner.holds_watches);
+        manner.connections[connection].answered(due, frame, holds);
     }
 }
 
@@ -203,11 +222,12 @@ async fn pass_answers(
         sleep_until(due).await;
         to.write_all(&frame.0).await?;
     }
-    // What fills the queue has its own reason to end.
+    // It is not, as long as the relay knows the connection.
     pending().await
 }
 
 /// A frame as it stands on the wire (RFC 9113, section 4.1).
+#[derive(Debug)]
 struct Frame(Vec<u8>);
 
 impl Frame {
@@ -241,6 +261,10 @@ impl Frame {
 }
 
 impl Streams {
+    fn new(queue: mpsc::UnboundedSender<(Instant, Frame)>) -> Self {
+        Self { open: BTreeSet::new(), silenced: BTreeSet::new(), held: Vec::new(), queue }
+    }
+
     fn requested(&mut self, frame: &Frame) {
         if frame.kind() == Frame::HEADERS {
             self.open.insert(frame.stream());
@@ -250,9 +274,19 @@ impl Streams {
         }
     }
 
-    /// Only the data: headers change the state of the connection's compression, and the client must follow it.
-    fn keeps_back(&self, frame: &Frame) -> bool {
-        frame.kind() == Frame::DATA && self.silenced.contains(&frame.stream())
+    /// Of a watch's answers only the data is kept back: headers change the state of the connection's compression, and the client must
+    /// follow it.
+    fn answered(&mut self, due: Instant, frame: Frame, holds_watches: bool) {
+        let (is_data, stream) = (frame.kind() == Frame::DATA, frame.stream());
+        if is_data && self.silenced.contains(&stream) {
+            return;
+        }
+        if is_data && holds_watches && self.open.contains(&stream) {
+            self.held.push(frame);
+            return;
+        }
+        // The other end of the queue is polled beside what reads answers, and ends with it.
+        let _ = self.queue.send((due, frame));
     }
 }
 
