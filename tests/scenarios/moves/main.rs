@@ -30,4 +30,5 @@ mod seen;
 mod slow_etcd;
 mod source;
 mod starved;
+mod steps;
 mod witness;
