@@ -56,18 +56,19 @@ impl Case {
         FAULTS.into_iter().flat_map(move |fault| victims.map(|victim| Self { step, fault, victim }))
     }
 
-    /// What it may cost where others wait for `silence`, are `turn` apart, and renewals `renew`.
+    /// What it may cost where others wait for `silence`, and an owner renews every `renew`.
     pub(super) fn harm(self, silence: Duration, renew: Duration) -> Harm {
         /// What acting one after the other adds on a machine where each is kept waiting.
         const BUSY: Duration = Duration::from_secs(1);
+        // At worst the record names the one that is struck, and it is waited for from then on.
+        let waited_for = Harm::Gap(silence + renew + BUSY);
         match (self.step, self.victim) {
-            // Who serves the VIP is another, and has no need of the one that is struck.
+            // It may hear of the offer, be prepared, and notice only then that it has no link.
+            (Step::Offered, Victim::Successor) if self.fault == Fault::CutFromSwitch => waited_for,
+            // Who serves the VIP is the other one, and has no need of the one that is struck.
             (Step::Offered, Victim::Successor) | (Step::Draining, Victim::Owner) => Harm::Nothing,
-            // At worst the record names the one that is struck, and it is waited for from then on.
             (Step::Offered | Step::Prepared | Step::Handed, Victim::Owner)
-            | (Step::Prepared | Step::Handed | Step::Draining, Victim::Successor) => {
-                Harm::Gap(silence + renew + BUSY)
-            }
+            | (Step::Prepared | Step::Handed | Step::Draining, Victim::Successor) => waited_for,
         }
     }
 }

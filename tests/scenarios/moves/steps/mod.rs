@@ -1,5 +1,6 @@
 //! Whatever goes wrong with either node at any step of a handoff. Each step is brought about and held, by keeping from the node that takes
-//! the next one what etcd's watch would show it; and that it was that step is asserted when the fault begins.
+//! the next one what etcd's watch would show it; and that it was that step is asserted when the fault begins, with both agents standing
+//! still.
 
 mod case;
 mod scene;
