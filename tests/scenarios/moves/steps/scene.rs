@@ -82,7 +82,7 @@ impl Scene {
         }
         drop(open);
         self.settle(&case.to_string());
-        self.assess(case, since);
+        self.assess(case, struck);
         true
     }
 
@@ -213,6 +213,7 @@ impl Scene {
         vip["stance"].as_str().filter(|_| is_well && hears && are_ready).map(str::to_owned)
     }
 
+    /// What the fault has cost since it began, and what the wire said of all so far.
     fn assess(&self, case: Case, since: Instant) {
         match case.harm(SILENCE, RENEW) {
             Harm::Nothing => {
