@@ -192,6 +192,11 @@ impl World {
         self.inbox.push_back((at, Post::Event(event)));
     }
 
+    /// Puts an order on its way to a node's kernel.
+    pub(super) fn order(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+        self.inbox.push_back((at, Post::Order(ip, stance)));
+    }
+
     fn settle(&mut self) {
         while self.step() {}
     }
@@ -252,7 +257,7 @@ impl World {
             Effect::Stand(ip, stance) => {
                 self.hosts[at].ordered.push(stance);
                 if self.hosts[at].confirms {
-                    self.inbox.push_back((at, Post::Order(ip, stance)));
+                    self.order(at, ip, stance);
                 }
             }
             Effect::Right(..) => {}

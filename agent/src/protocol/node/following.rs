@@ -126,7 +126,7 @@ impl Node {
         let offered = if vip.names(&self.settings.name, session) {
             self.offers.drained(ip, session, &self.peers, timing)
         } else {
-            self.offers.of_holder(ip, holder, session, timing).filter(|_| vip.stood == vip.wanted)
+            self.offers.of_holder(ip, holder, session, timing).filter(|_| vip.is_to_be_silent())
         };
         Some((offered?.0, *self.macs.get(&ip)?))
     }

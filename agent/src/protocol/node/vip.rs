@@ -204,6 +204,11 @@ impl Vip {
         self.is_off() || (silent && self.stood == self.wanted)
     }
 
+    /// Whether it is ordered to stand here unanswered: from one such stance to another it stays so, whenever the kernel does it.
+    pub(super) fn is_to_be_silent(&self) -> bool {
+        matches!(self.wanted, Some(Stance::Prepared { .. } | Stance::Forwarding { .. }))
+    }
+
     /// Whether the kernel confirmed that nothing of it stands here.
     pub(super) fn is_off(&self) -> bool {
         self.stood == Some(Stance::Off)

@@ -2,6 +2,7 @@
 
 mod course;
 mod doubt;
+mod early;
 mod faults;
 mod occasion;
 mod refused;

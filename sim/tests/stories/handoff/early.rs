@@ -1,0 +1,55 @@
+//! The former owner serves what comes until its successor answers: what it sent on before would be lost.
+
+use super::{fenced, hand_off, stance};
+use crate::world::{World, ip, mac};
+use mantle_sim::protocol::Stance;
+use mantle_sim::protocol::node::Event;
+
+/// Whether a node sends on what comes to another that does not serve it.
+fn sends_on_too_early(world: &World) -> bool {
+    let serves = |at: usize| matches!(stance(world, at), Stance::Owner { .. } | Stance::Yielding { .. });
+    let sends_on_to = |at: usize, to: usize| stance(world, at) == Stance::Forwarding { to: mac(to) };
+    (sends_on_to(0, 1) && !serves(1)) || (sends_on_to(1, 0) && !serves(0))
+}
+
+/// The VIP is handed back to a while it still drains; the drain ends after so many steps, and for so many more the kernel does not
+/// come round to a's orders.
+fn handed_back(ends_at: usize, takes: usize) {
+    let mut world = fenced(&["a", "b"], &[ip(1)]);
+    hand_off(&mut world, 0, None);
+    assert_eq!(stance(&world, 0), Stance::Forwarding { to: mac(1) });
+    world.put(1, Event::HandOff { vip: ip(1), to: None });
+    let (mut steps, mut done) = (0, 0);
+    loop {
+        if steps == ends_at {
+            world.put(0, Event::Drained(ip(1)));
+            world.hosts[0].confirms = false;
+            done = world.hosts[0].ordered.len();
+        }
+        if steps == ends_at + takes {
+            world.hosts[0].confirms = true;
+            for order in world.hosts[0].ordered.split_off(done) {
+                world.order(0, ip(1), order);
+            }
+        }
+        let goes_on = world.step();
+        assert!(
+            !sends_on_too_early(&world),
+            "step {steps}: the drain ends at {ends_at}, the kernel takes {takes}"
+        );
+        if !goes_on && steps > ends_at + takes {
+            break;
+        }
+        steps += 1;
+    }
+    assert_eq!(world.owner(ip(1)), Some(0), "the drain ends at {ends_at}, the kernel takes {takes}");
+}
+
+#[test]
+fn nothing_is_sent_on_too_early_whenever_the_successors_own_drain_ends() {
+    for takes in 1..20 {
+        for ends_at in 0..40 {
+            handed_back(ends_at, takes);
+        }
+    }
+}
