@@ -20,6 +20,7 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::sethostname;
 
+use crate::drops::dropped;
 use crate::foreign::pass_first_by_tc;
 use crate::namespace::Namespace;
 use crate::netlink;
@@ -194,6 +195,11 @@ impl Host {
     pub fn addresses(&self, link: &str) -> Vec<IpNet> {
         let link = link.to_owned();
         self.run(move || netlink::addresses(&link))
+    }
+
+    /// How many frames its links have dropped by themselves.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.run(dropped)
     }
 
     /// For how many seconds the kernel keeps an address on a link if nobody puts it anew, while it has it.

@@ -26,6 +26,7 @@ pub mod tap;
 pub mod torment;
 
 mod binaries;
+mod drops;
 mod foreign;
 mod interrupt;
 mod namespace;

@@ -13,6 +13,7 @@ use mantle::wire::Mac;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::drops::dropped;
 use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;
@@ -46,6 +47,11 @@ pub(crate) struct Wiring {
 }
 
 impl Switch {
+    /// How many frames its ports have dropped by themselves.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.namespace.run(dropped)
+    }
+
     /// Makes a switch without ports.
     pub(crate) fn new(name: &str, number: u8) -> Self {
         let namespace = Namespace::new(name, CloneFlags::CLONE_NEWNET);

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval, sleep};
 
 use super::RunError;
 use super::channel::News;
@@ -90,19 +90,21 @@ impl Side<'_> {
                 Ok(())
             }
             _ = signals.next() => Err(RunError::Cut),
-            () = limit(&self.feed, self.drain) => Err(RunError::Unreleased(END_WITHIN)),
+            () = limit(|| self.feed.is_draining(), self.drain) => Err(RunError::Unreleased(END_WITHIN)),
         }
     }
 }
 
-/// Waits for as long as an orderly end may take: what is drained, and only that, may take its time.
-async fn limit(feed: &Feed, drain: Duration) {
-    sleep(END_WITHIN).await;
-    let mut left = drain;
-    while !left.is_zero() && feed.is_draining() {
-        let pause = LOOK_EVERY.min(left);
-        sleep(pause).await;
-        left -= pause;
+/// Waits for as long as an orderly end may take: what is drained, and only that, may take its time, and then as long again to be
+/// taken off.
+async fn limit(is_draining: impl Fn() -> bool, drain: Duration) {
+    let begun = Instant::now();
+    let mut drained = begun;
+    while drained.elapsed() < END_WITHIN {
+        if is_draining() && begun.elapsed() < END_WITHIN + drain {
+            drained = Instant::now();
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -149,5 +151,31 @@ async fn watch_guardian(loss: Loss) {
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!("systemd could not be told: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Duration = Duration::from_secs(10);
+
+    /// How long an end may take in which something drains from one second to another.
+    async fn longest(from: u64, to: u64) -> Duration {
+        let begun = Instant::now();
+        limit(|| (from..to).contains(&begun.elapsed().as_secs()), DRAIN).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_drained_has_its_time_to_be_taken_off() {
+        let about = |seconds: u64| {
+            let least = Duration::from_secs(seconds) - LOOK_EVERY;
+            least..least + 3 * LOOK_EVERY
+        };
+        for (from, to, seconds) in [(0, 0, 5), (0, 3, 8), (0, 7, 12), (4, 14, 19), (0, 60, 20), (6, 9, 5)] {
+            let took = longest(from, to).await;
+            assert!(about(seconds).contains(&took), "{from} to {to}: {took:?}");
+        }
     }
 }

@@ -43,6 +43,15 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
         let borne = &moved.borne;
         assert!(borne.reached >= LEAST, "{}: too little of the load was there: {borne:#?}", moved.vip);
     }
+    for moved in moved.iter().filter(|moved| !moved.borne.stream.lost.is_empty() || moved.lost_probes > 0) {
+        eprintln!(
+            "{}: lost {} probes, and datagrams sent {:?} after a move was asked for; the lab's links dropped {} frames",
+            moved.vip,
+            moved.lost_probes,
+            moved.lost_after_moves(RATES.datagrams),
+            moved.dropped
+        );
+    }
     let each = |figure, value: fn(&Moved) -> f64| Series::new(figure, moved.iter().map(value).collect());
     let failed = |tally: &Tally| f64::from(tally.failed.values().sum::<u32>());
     let ms = |time: Duration| time.as_secs_f64() * 1e3;

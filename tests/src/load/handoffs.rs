@@ -44,6 +44,8 @@ pub struct Moved {
     pub lost_probes: usize,
     /// How long the client went without an answer around each move.
     pub gaps: Vec<Duration>,
+    /// How many frames the lab's links dropped by themselves meanwhile.
+    pub dropped: u64,
 }
 
 impl Handoffs {
@@ -84,7 +86,7 @@ impl Handoffs {
     pub fn under(&mut self, rates: Rates, moves: usize) -> Vec<Moved> {
         let vips = self.stage.vips.clone();
         let loads: Vec<Load> = vips.iter().map(|vip| Load::start(&self.loader, *vip, rates)).collect();
-        let begun = now();
+        let (begun, dropped) = (now(), self.dropped());
         sleep(BETWEEN);
         let mut spans = Vec::new();
         for _ in 0..moves {
@@ -94,6 +96,7 @@ impl Handoffs {
         }
         let end = now();
         sleep(UNANSWERED);
+        let dropped = self.dropped() - dropped;
         let mut taken: Vec<Moved> = Vec::new();
         for (vip, load) in vips.into_iter().zip(loads) {
             let borne = load.stop(&self.servers);
@@ -105,7 +108,7 @@ impl Handoffs {
                 (probes.lost_in(begun..end), spans.iter().filter_map(gap).collect())
             });
             let asked = spans.iter().map(|span| span.start.since(begun)).collect();
-            taken.push(Moved { vip, borne, asked, lost_probes, gaps });
+            taken.push(Moved { vip, borne, asked, lost_probes, gaps, dropped });
         }
         taken
     }
@@ -131,6 +134,11 @@ impl Handoffs {
         asked
     }
 
+    fn dropped(&self) -> u64 {
+        let hosts: u64 = self.stage.lab.hosts().iter().map(Host::dropped).sum();
+        hosts + self.stage.lab.public().dropped()
+    }
+
     /// How often it was refused to hand a VIP over, until now.
     pub(crate) fn refused(&self) -> usize {
         self.refused
@@ -143,6 +151,13 @@ impl Handoffs {
 }
 
 impl Moved {
+    /// When the datagrams that are lost were sent, each after the last move that had been asked for.
+    pub(crate) fn lost_after_moves(&self, rate: u32) -> Vec<Duration> {
+        let sent = |number: &u32| Duration::from_secs(1) * *number / rate;
+        let after = |sent: Duration| self.asked.iter().rev().find_map(|asked| sent.checked_sub(*asked));
+        self.borne.stream.lost.iter().map(sent).filter_map(after).collect()
+    }
+
     /// Fails unless nothing was lost, reset or refused, and the load was there: at least that share of every rate.
     #[track_caller]
     pub fn assert_lossless(&self, least: f64) {

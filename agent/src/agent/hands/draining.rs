@@ -12,6 +12,9 @@ use crate::protocol::{Event, Instant, Stance};
 /// How often they are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 
+/// How long may be between two counts at most: a count that took long may just have waited for the processor.
+const COUNT_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
 /// How long what comes here is sent on at least: neighbours that missed the first announcements hear another by then.
 const AT_LEAST: Duration = Duration::from_millis(500);
 
@@ -48,6 +51,6 @@ impl Hands {
         }
         // Where there are very many the counting takes its time, of which others want the most.
         let done = clock::now();
-        self.connections_at = done + COUNT_EVERY.max(10 * done.since(now));
+        self.connections_at = done + (10 * done.since(now)).clamp(COUNT_EVERY, COUNT_AT_LEAST_EVERY);
     }
 }
