@@ -27,6 +27,7 @@ const BULK: u64 = 256 << 20;
 const GIGABIT: f64 = 1e9 / 8.0;
 
 /// In each mode and with each family so many moves; a value for each of the four, but for each move a gap.
+#[expect(clippy::print_stderr, reason = "a loss is told beside the figures")]
 pub(super) fn measure(runs: usize) -> Vec<Series> {
     let (mut moved, mut refused, mut bulk) = (Vec::new(), Vec::new(), Vec::new());
     for mode in ["tc", "xdp"] {
