@@ -20,7 +20,7 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::sethostname;
 
-use crate::drops::dropped;
+use crate::counts::dropped;
 use crate::foreign::pass_first_by_tc;
 use crate::namespace::Namespace;
 use crate::netlink;

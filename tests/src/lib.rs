@@ -26,7 +26,7 @@ pub mod tap;
 pub mod torment;
 
 mod binaries;
-mod drops;
+mod counts;
 mod foreign;
 mod interrupt;
 mod namespace;

@@ -13,7 +13,7 @@ use mantle::wire::Mac;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::drops::dropped;
+use crate::counts::dropped;
 use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;

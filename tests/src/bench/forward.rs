@@ -17,8 +17,8 @@ use mantle::protocol;
 use mantle::wire::Mac;
 
 use super::figures::FORWARD;
-use super::flood::received;
 use super::series::Series;
+use crate::counts::received;
 use crate::host::Host;
 use crate::lab::{Lab, PUBLIC_LINK as LINK};
 

@@ -82,7 +82,7 @@ impl Scene {
         }
         drop(open);
         self.settle(&case.to_string());
-        self.assess(case, struck);
+        self.assess(case, since, struck);
         true
     }
 
@@ -213,15 +213,15 @@ impl Scene {
         vip["stance"].as_str().filter(|_| is_well && hears && are_ready).map(str::to_owned)
     }
 
-    /// What the fault has cost since it began, and what the wire said of all so far.
-    fn assess(&self, case: Case, since: Instant) {
+    /// What the fault has cost, and what the wire said of all so far: where it may cost nothing, that goes for the handoff too.
+    fn assess(&self, case: Case, begun: Instant, struck: Instant) {
         match case.harm(SILENCE, RENEW) {
             Harm::Nothing => {
-                let lost = self.lost(since);
+                let lost = self.lost(begun);
                 assert!(lost.is_empty(), "{case}: lost what was sent at {lost:?}");
             }
             Harm::Gap(bound) => {
-                let gap = gap_since(&self.stage, VIP, since);
+                let gap = gap_since(&self.stage, VIP, struck);
                 assert!(gap < bound, "{case}: dark for {gap:?}, at most {bound:?} is due");
             }
         }

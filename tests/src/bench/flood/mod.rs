@@ -25,6 +25,7 @@ use nix::unistd::Pid;
 
 use super::figures::{FLOOD_TC, FLOOD_XDP};
 use super::series::Series;
+use crate::counts::received;
 use crate::host::Host;
 use crate::lab::{Lab, PRIVATE_LINK as LINK};
 use crate::poll::{Offload, poll_by_thread, set_offload};
@@ -158,17 +159,6 @@ fn run_time(thread: Pid) -> Duration {
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
     let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or_else(|| panic!("no run time in {path}")))
-}
-
-/// How many frames have come in on a link of the calling thread's network namespace.
-pub(super) fn received(link: &str) -> u32 {
-    const PATH: &str = "/proc/thread-self/net/dev";
-    let text = fs::read_to_string(PATH).unwrap_or_else(|error| panic!("cannot read {PATH}: {error}"));
-    let of_link = |line: &str| line.trim_start().strip_prefix(link)?.strip_prefix(':').map(str::to_owned);
-    let counts = text.lines().find_map(of_link).unwrap_or_else(|| panic!("no {link} in {PATH}"));
-    // Bytes come first.
-    let frames = counts.split_whitespace().nth(1).and_then(|count| count.parse().ok());
-    frames.unwrap_or_else(|| panic!("no count of {link} in {PATH}"))
 }
 
 fn request(to: Mac, target: Ipv4Addr) -> Vec<u8> {

@@ -10,10 +10,11 @@ use ipnet::IpNet;
 use mantle::config::Mode;
 
 use super::sender::Sender;
-use super::{LINK, VIP, own_vip, received, request};
+use super::{LINK, VIP, own_vip, request};
 use crate::bench::figures::{FLOOD_GAPS, FLOOD_LOST, FLOOD_RATE};
 use crate::bench::series::Series;
 use crate::clock::now;
+use crate::counts::received;
 use crate::host::Host;
 use crate::lab::Lab;
 use crate::poll::{Offload, set_offload};
