@@ -13,13 +13,14 @@
 //! - [`source`]: which of the node's addresses connections are made from;
 //! - [`cluster`]: keeps endpoints of two different etcd clusters apart;
 //! - [`connect`], [`endpoint`]: one endpoint's connection: made, made anew, probed;
-//! - [`handle`], [`commit`], [`renew`], [`list`], [`once`], [`watch`], [`news`]: what the agent asks for and is told;
+//! - [`handle`], [`commit`], [`renew`], [`list`], [`once`], [`begin`], [`watch`], [`news`]: what the agent asks for and is told;
 //! - [`survey`]: what this etcd is like, over connections of its own.
 //!
 //! Connections live on the runtime that first needed them. Renewals must wait for nothing else, so an [`Etcd`] is to
 //! be used from the renewals' runtime only.
 
 mod backoff;
+mod begin;
 mod classify;
 mod cluster;
 mod codec;

@@ -14,20 +14,22 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use etcd_client::{KeyValue, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{KeyValue, WatchResponse, WatchStream};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant as Deadline, sleep, sleep_until};
 
 use super::backoff::{Backoff, Pace, dice};
+use super::begin::Begun;
 use super::classify::classify;
 use super::endpoint::Connection;
-use super::failure::{Cause, Errand, Failure};
+use super::failure::{Cause, Errand};
 use super::handle::Etcd;
 use super::keyspace::Foreign;
 use super::news::{Loss, SHOWN_WITHIN, StoreEvent};
-use super::{list, ranking};
+use super::list::Listing;
+use super::ranking;
 use crate::clock;
 use crate::protocol::{Change, Revision};
 
@@ -108,33 +110,16 @@ impl Follower {
         }
     }
 
-    /// A list told and a watch begun at the best endpoint that allows it.
+    /// A list told and a watch begun.
     async fn begin(&mut self, avoid: Option<usize>) -> Result<Watching, Loss> {
-        let mut loss = Loss::NoEndpoint;
-        for number in ranking::order_avoiding(&self.etcd.standings(), self.etcd.favourite(), avoid) {
-            match self.begin_at(number).await {
-                Ok(watching) => return Ok(watching),
-                // The first endpoint is the best: its trouble is the one to tell.
-                Err(failure) if loss == Loss::NoEndpoint => loss = Loss::Failed(failure),
-                Err(_) => {}
-            }
-        }
-        Err(loss)
-    }
-
-    async fn begin_at(&mut self, number: usize) -> Result<Watching, Failure> {
-        let endpoint = self.etcd.endpoint(number).clone();
-        let limit = self.etcd.settings().connect_timeout;
-        let connection = endpoint.connection().await?;
-        let listing = list::list(&endpoint, &connection, self.etcd.keys(), limit).await?;
-        let shown = listing.revision;
-        // Begun before the list is told: a list that no watch follows would only have to be told again.
-        let stream = open(&self.etcd, number, &connection, shown + 1).await?;
-
-        let changes = self.changes(&listing.stored);
-        self.tell(StoreEvent::Listed { revision: shown, changes });
+        let order = ranking::order_avoiding(&self.etcd.standings(), self.etcd.favourite(), avoid);
+        let Begun { number, connection, listing, stream } =
+            self.etcd.begin_watch(&order).await.map_err(|why| why.map_or(Loss::NoEndpoint, Loss::Failed))?;
+        let Listing { revision, stored } = listing;
+        let changes = self.changes(&stored);
+        self.tell(StoreEvent::Listed { revision, changes });
         self.told = Told::Nothing;
-        Ok(Watching { number, connection, stream, shown })
+        Ok(Watching { number, connection, stream, shown: revision })
     }
 
     /// Tells what the watch shows until it ends, and why it did.
@@ -259,19 +244,6 @@ impl Follower {
     }
 }
 
-/// A watch on all our keys, over a connection, from a revision on.
-async fn open(
-    etcd: &Etcd,
-    number: usize,
-    connection: &Connection,
-    from: Revision,
-) -> Result<WatchStream, Failure> {
-    let options = WatchOptions::new().with_range(etcd.keys().end()).with_start_revision(from).with_fragment();
-    let mut client = connection.watch.clone();
-    let call = client.watch(etcd.keys().prefix(), Some(options));
-    etcd.endpoint(number).attempt(connection, Errand::Watch, etcd.settings().connect_timeout, call).await
-}
-
 /// A watch over another connection that is to take the place of one that has shown this revision. Nothing if it cannot be had; a
 /// while later it can be tried again.
 async fn succeed(
@@ -281,7 +253,7 @@ async fn succeed(
     shown: Revision,
 ) -> Option<(Connection, WatchStream)> {
     // What was shown last may have come in fragments, and not all of them yet.
-    match open(&etcd, number, &connection, shown).await {
+    match etcd.open_watch(number, &connection, shown).await {
         Ok(stream) => Some((connection, stream)),
         Err(failure) => {
             tracing::debug!("{failure}; the watch stays where it is");

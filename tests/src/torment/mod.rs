@@ -116,11 +116,11 @@ fn judge(run: &Run, plan: &Plan) {
     let stalls: Vec<Gap> = stalls.into_iter().filter(|stall| stall.length() >= STALLED).collect();
     let story =
         Story { start: run.from, suffered: &run.suffered, outages: &outages, stalls: &stalls, gaps: &gaps };
-    print!("{}{}", story.told(), story.table());
+    print!("{}{}{}", story.unexplained(), story.told(), story.table());
 
     let frames = run.stage.lab.tap().frames().len();
     run.stage.lab.verdict(Some(&run.stage.history)).assert_in_order();
     let unexplained = gaps.iter().filter(|gap| !gap.is_explained()).count();
     println!("No overlap in {frames} frames; {} gaps, {unexplained} of them unexplained.", gaps.len());
-    assert!(unexplained == 0, "{unexplained} gaps are not explained, or too long: ✗ in the story above");
+    assert!(unexplained == 0, "{unexplained} gaps are not explained, or too long: ✗ before the story");
 }

@@ -43,6 +43,16 @@ impl Story<'_> {
             lines.push((explained.gap.from, tell(explained)));
         }
         lines.sort_by_key(|(at, _)| *at);
+        self.written(lines)
+    }
+
+    /// The gaps that fail the run: where only the beginning of the output is kept, they are what must be in it.
+    pub(super) fn unexplained(&self) -> String {
+        let gaps = self.gaps.iter().filter(|explained| !explained.is_explained());
+        self.written(gaps.map(|explained| (explained.gap.from, tell(explained))))
+    }
+
+    fn written(&self, lines: impl IntoIterator<Item = (Instant, String)>) -> String {
         let mut text = String::new();
         for (at, line) in lines {
             // Writing to a String cannot fail.

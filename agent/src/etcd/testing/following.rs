@@ -173,6 +173,28 @@ async fn with_etcd_away_from_the_start_it_keeps_trying() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_is_silent_from_the_start_is_not_waited_for() {
+    let server = Server::start().await;
+    begun(settings([server.url()])).await;
+    let relay = Relay::to(server.port).await;
+    relay.freeze();
+    let mut settings = settings([relay.url(), server.url()]);
+    settings.connect_timeout = Duration::from_mins(1);
+    let mut events = follow(&Etcd::new(settings));
+    assert_eq!(listed(&mut events).await.len(), 1);
+}
+
+#[tokio::test]
+async fn of_several_in_trouble_the_first_is_told() {
+    let server = Server::start().await;
+    let relay = Relay::to(server.port).await;
+    relay.freeze();
+    let mut events = follow(&Etcd::new(settings([relay.url(), nobody_listens()])));
+    let loss = lost(&mut events).await;
+    assert!(loss.to_string().contains(&relay.url()), "{loss}");
+}
+
+#[tokio::test]
 async fn it_ends_when_nobody_listens_any_more() {
     let server = Server::start().await;
     let (etcd, _) = begun(settings([server.url()])).await;

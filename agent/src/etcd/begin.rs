@@ -1,0 +1,77 @@
+//! Beginning a watch: our keys listed, and every change from there on asked for, at the first endpoint that does both.
+//!
+//! Who was started anew resumes only when it has seen the keys, and its right does not wait: so an endpoint that has
+//! been silent for as long as a try may take is not waited for alone, the next one is asked beside it. Both only read.
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use etcd_client::{WatchOptions, WatchStream};
+
+use super::endpoint::Connection;
+use super::failure::{Errand, Failure};
+use super::handle::Etcd;
+use super::list::{self, Listing};
+use crate::protocol::Revision;
+
+/// A watch that has begun, and what the keys were before its first change.
+pub(super) struct Begun {
+    pub(super) number: usize,
+    pub(super) connection: Connection,
+    pub(super) listing: Listing,
+    pub(super) stream: WatchStream,
+}
+
+impl Etcd {
+    /// A list, and a watch that follows it, by the first of these endpoints that gives both; else why the first of them did not,
+    /// since the best one's trouble is the one to tell. Nothing if there is none to ask.
+    pub(super) async fn begin_watch(&self, order: &[usize]) -> Result<Begun, Option<Failure>> {
+        let mut unasked = order.iter().copied().enumerate();
+        let mut tries = FuturesUnordered::new();
+        let mut next = Deadline::now();
+        let mut failures = vec![None; order.len()];
+        loop {
+            tokio::select! {
+                biased;
+                Some((place, begun)) = tries.next() => match begun {
+                    Ok(begun) => return Ok(begun),
+                    // Whoever failed need not be waited for.
+                    Err(failure) => (failures[place], next) = (Some(failure), Deadline::now()),
+                },
+                () = sleep_until(next), if unasked.len() > 0 => {
+                    let asked = unasked.next().map(|(place, number)| {
+                        self.begin_watch_at(number).map(move |begun| (place, begun))
+                    });
+                    tries.extend(asked);
+                    next = Deadline::now() + self.settings().try_timeout;
+                }
+                else => return Err(failures.into_iter().flatten().next()),
+            }
+        }
+    }
+
+    async fn begin_watch_at(&self, number: usize) -> Result<Begun, Failure> {
+        let endpoint = self.endpoint(number);
+        let limit = self.settings().connect_timeout;
+        let connection = endpoint.connection().await?;
+        let listing = list::list(endpoint, &connection, self.keys(), limit).await?;
+        // Begun before the list is told: a list that no watch follows would only have to be told again.
+        let stream = self.open_watch(number, &connection, listing.revision + 1).await?;
+        Ok(Begun { number, connection, listing, stream })
+    }
+
+    /// A watch on all our keys, over a connection, from a revision on.
+    pub(super) async fn open_watch(
+        &self,
+        number: usize,
+        connection: &Connection,
+        from: Revision,
+    ) -> Result<WatchStream, Failure> {
+        let options =
+            WatchOptions::new().with_range(self.keys().end()).with_start_revision(from).with_fragment();
+        let mut client = connection.watch.clone();
+        let call = client.watch(self.keys().prefix(), Some(options));
+        self.endpoint(number).attempt(connection, Errand::Watch, self.settings().connect_timeout, call).await
+    }
+}
