@@ -3,11 +3,10 @@
 //! Who was started anew resumes only when it has seen the keys, and its right does not wait: so an endpoint that has
 //! been silent for as long as a try may take is not waited for alone, the next one is asked beside it. Both only read.
 
+use etcd_client::{WatchOptions, WatchStream};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant as Deadline, sleep_until};
-
-use etcd_client::{WatchOptions, WatchStream};
 
 use super::endpoint::Connection;
 use super::failure::{Errand, Failure};
