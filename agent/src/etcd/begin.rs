@@ -3,6 +3,9 @@
 //! Who was started anew resumes only when it has seen the keys, and its right does not wait: so an endpoint that has
 //! been silent for as long as a try may take is not waited for alone, the next one is asked beside it. Both only read.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use etcd_client::{WatchOptions, WatchStream};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -26,28 +29,38 @@ impl Etcd {
     /// A list, and a watch that follows it, by the first of these endpoints that gives both; else why the first of them did not,
     /// since the best one's trouble is the one to tell. Nothing if there is none to ask.
     pub(super) async fn begin_watch(&self, order: &[usize]) -> Result<Begun, Option<Failure>> {
-        let mut unasked = order.iter().copied().enumerate();
-        let mut tries = FuturesUnordered::new();
-        let mut next = Deadline::now();
+        let patience = self.settings().try_timeout;
+        let again_until = Deadline::now() + self.settings().connect_timeout;
+        // Places in the order: whom to ask, and why those who were asked gave nothing.
+        let mut waiting: VecDeque<usize> = (0..order.len()).collect();
         let mut failures = vec![None; order.len()];
-        loop {
+        let mut next = Deadline::now();
+        let mut tries = FuturesUnordered::new();
+        while !tries.is_empty() || failures.iter().any(Option::is_none) {
             tokio::select! {
                 biased;
                 Some((place, begun)) = tries.next() => match begun {
                     Ok(begun) => return Ok(begun),
-                    // Whoever failed need not be waited for.
-                    Err(failure) => (failures[place], next) = (Some(failure), Deadline::now()),
+                    Err(failure) => {
+                        failures[place] = Some(failure);
+                        // While another one is silent, who failed may have found its leader again.
+                        if Deadline::now() < again_until {
+                            waiting.push_back(place);
+                        }
+                        let is_new = waiting.front().is_some_and(|place| failures[*place].is_none());
+                        next = Deadline::now() + if is_new { Duration::ZERO } else { patience };
+                    }
                 },
-                () = sleep_until(next), if unasked.len() > 0 => {
-                    let asked = unasked.next().map(|(place, number)| {
-                        self.begin_watch_at(number).map(move |begun| (place, begun))
+                () = sleep_until(next), if !waiting.is_empty() => {
+                    let asked = waiting.pop_front().map(|place| {
+                        self.begin_watch_at(order[place]).map(move |begun| (place, begun))
                     });
                     tries.extend(asked);
-                    next = Deadline::now() + self.settings().try_timeout;
+                    next = Deadline::now() + patience;
                 }
-                else => return Err(failures.into_iter().flatten().next()),
             }
         }
+        Err(failures.into_iter().flatten().next())
     }
 
     async fn begin_watch_at(&self, number: usize) -> Result<Begun, Failure> {

@@ -185,6 +185,22 @@ async fn an_endpoint_that_is_silent_from_the_start_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn who_refused_is_asked_again_while_another_is_silent() {
+    let mut server = Server::start().await;
+    begun(settings([server.url()])).await;
+    let silent = Server::start().await;
+    let relay = Relay::to(silent.port).await;
+    relay.freeze();
+    server.stop();
+    let mut settings = settings([relay.url(), server.url()]);
+    settings.connect_timeout = Duration::from_mins(1);
+    let mut events = follow(&Etcd::new(settings));
+    sleep(Duration::from_millis(500)).await;
+    server.run().await;
+    assert_eq!(listed(&mut events).await.len(), 1);
+}
+
+#[tokio::test]
 async fn of_several_in_trouble_the_first_is_told() {
     let server = Server::start().await;
     let relay = Relay::to(server.port).await;
