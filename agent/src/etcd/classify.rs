@@ -118,8 +118,11 @@ fn of_connecting(text: &str) -> Cause {
         Cause::Expired(owned())
     } else if says(&["received fatal alert"]) {
         Cause::UntrustedClient(owned())
-    } else if says(&["InvalidContentType", "corrupt message", "tls handshake eof"]) {
+    } else if says(&["InvalidContentType", "corrupt message"]) {
         Cause::NoTls(owned())
+    } else if says(&["tls handshake eof", "reset by peer"]) {
+        // A member that was just killed does the same as one that speaks plain HTTP.
+        Cause::BrokenOff(owned())
     } else if says(&["invalid peer certificate"]) {
         Cause::UntrustedServer(owned())
     } else if says(&["certificate", "private key", "PEM", "KeyMismatch"]) {

@@ -289,7 +289,9 @@ impl Endpoint {
         }
         let cause = match self.make().await {
             Ok((connected, took)) => return Ok(self.keep(&connected, took)),
-            Err(Cause::Lost(why)) if self.url.starts_with("http://") => Cause::NoPlainText(why),
+            Err(Cause::Lost(why) | Cause::BrokenOff(why)) if self.url.starts_with("http://") => {
+                Cause::NoPlainText(why)
+            }
             Err(Cause::Lost(why)) => Cause::BrokenOff(why),
             Err(cause) => cause,
         };

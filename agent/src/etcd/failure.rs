@@ -107,10 +107,10 @@ pub enum Cause {
     /// The connection to an `https://` endpoint broke before the first answer.
     #[error(
         "the connection broke before the first answer ({0}). If it wants certificates from its clients, certFile and \
-         keyFile must be signed by etcd's client CA"
+         keyFile must be signed by etcd's client CA; if it speaks plain HTTP, write the endpoint as http://"
     )]
     BrokenOff(String),
-    /// The TLS handshake with an `https://` endpoint broke off.
+    /// An `https://` endpoint answered the TLS handshake with something else.
     #[error("it broke the TLS handshake off ({0}). If it speaks plain HTTP, write the endpoint as http://")]
     NoTls(String),
 
@@ -180,7 +180,12 @@ impl Cause {
     pub(super) fn spoils_connection(&self) -> bool {
         matches!(
             self,
-            Self::LoginExpired | Self::NoUser | Self::Lost(_) | Self::Refused | Self::Unreachable(_)
+            Self::LoginExpired
+                | Self::NoUser
+                | Self::Lost(_)
+                | Self::BrokenOff(_)
+                | Self::Refused
+                | Self::Unreachable(_)
         )
     }
 

@@ -72,20 +72,13 @@ async fn http_and_https_are_not_mistaken_for_each_other() {
     let ours = Authority::new();
     let server = secured(&ours, "127.0.0.1").await;
     let http = server.url().replace("https", "http");
-    let mut cause = refused(settings([http.clone()])).await;
-    // The server may hang up before its complaint is read; then the next try tells.
-    for _ in 0..5 {
-        if !matches!(cause, Cause::Unreachable(_)) {
-            break;
-        }
-        cause = refused(settings([http.clone()])).await;
-    }
+    let cause = refused(settings([http])).await;
     assert!(matches!(cause, Cause::NoPlainText(_)), "{cause:?}");
 
     let plain = Server::start().await;
     let https = plain.url().replace("http", "https");
     let cause = refused(Settings { endpoints: vec![https], ..trusting(&server, &ours, None) }).await;
-    assert!(matches!(cause, Cause::NoTls(_)), "{cause:?}");
+    assert!(matches!(cause, Cause::NoTls(_) | Cause::BrokenOff(_)), "{cause:?}");
 }
 
 #[tokio::test]
