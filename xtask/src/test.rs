@@ -16,10 +16,10 @@ use crate::refusal;
 use crate::setup::{self, Purpose};
 use crate::tally::Tally;
 
-/// How many scenarios run at a time, per core. Each is a handful of processes that mostly wait for timers, so one
-/// per core would leave the machine idle; with more, an agent starved of the processor loses its right, and the
+/// How many scenarios run at a time on two cores. Each is a handful of processes that mostly wait for timers, so one
+/// for each core would leave the machine idle; with more, an agent starved of the processor loses its right, and the
 /// scenario would be about the machine instead of about Mantle.
-const SCENARIOS_PER_CORE: usize = 2;
+const SCENARIOS_ON_TWO_CORES: usize = 5;
 
 /// Prepares, builds and runs them; the arguments go to every test program.
 pub(crate) fn run(place: &Place, profile: Profile, arguments: &[String]) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ fn run_tests(profile: Profile, arguments: &[String]) -> anyhow::Result<(Tally, b
     }
     if env::var_os("RUST_TEST_THREADS").is_none() {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        cargo.env("RUST_TEST_THREADS", (cores * SCENARIOS_PER_CORE).to_string());
+        cargo.env("RUST_TEST_THREADS", (cores * SCENARIOS_ON_TWO_CORES / 2).to_string());
     }
     let mut child = cargo
         .stdout(Stdio::piped())

@@ -131,10 +131,12 @@ fn debian_linker(place: &Place) -> anyhow::Result<PathBuf> {
         let package = format!("llvm-{major}-dev");
         setup::packages(&[&package], "bpf-linker is built against LLVM's libraries", ELSEWHERE)?;
     }
-    println!("Building bpf-linker {LINKER_VERSION}; this takes a few minutes, once");
+    println!("Building bpf-linker {LINKER_VERSION}; this takes a minute or two, once");
     let mut cargo = build::bare_cargo();
     cargo.args(["install", "bpf-linker", "--version", LINKER_VERSION, "--locked", "--force"]);
     cargo.args(["--no-default-features", "--features", &format!("llvm-{major}")]);
+    // It links two small programs: to optimize it would take longer than all it ever does.
+    cargo.arg("--debug").env("CARGO_PROFILE_DEV_DEBUG", "none");
     cargo.arg("--root").arg(&tools);
     let build = tools.join("bpf-linker");
     cargo.env("LLVM_PREFIX", prefix).env("CARGO_TARGET_DIR", &build);
