@@ -1,9 +1,11 @@
 //! Programs of others on the same link.
 
 use std::fs;
+use std::thread::{panicking, sleep};
+use std::time::Duration;
 
 use aya::programs::tc::{NlOptions, TcAttachOptions};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, loaded_programs};
 use aya::{Ebpf, EbpfLoader};
 
 use super::super::tc::Side;
@@ -22,7 +24,7 @@ const TAKE: i32 = 2;
 
 /// Somebody else's programs, attached for as long as this lives.
 pub(super) struct Foreign {
-    _programs: Ebpf,
+    programs: Option<Ebpf>,
 }
 
 impl Foreign {
@@ -32,7 +34,7 @@ impl Foreign {
         let program: &mut Xdp = ebpf.program_mut("empty_xdp").unwrap().try_into().unwrap();
         program.load().unwrap();
         program.attach_to_if_index(index, mode).unwrap();
-        Self { _programs: ebpf }
+        Self { programs: Some(ebpf) }
     }
 
     /// Ends the matter with that action, at TC: by TCX in that place, or by a filter in front of all others.
@@ -52,7 +54,28 @@ impl Foreign {
             None => TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() }),
         };
         program.attach_with_options(link, hook, options).unwrap();
-        Self { _programs: ebpf }
+        Self { programs: Some(ebpf) }
+    }
+
+    fn loaded(&self) -> Vec<u32> {
+        let programs = self.programs.iter().flat_map(Ebpf::programs);
+        programs.filter_map(|(_, program)| program.info().ok()).map(|info| info.id()).collect()
+    }
+}
+
+impl Drop for Foreign {
+    /// With the last who holds it a program ends: a process that another test is just starting may, for a moment.
+    fn drop(&mut self) {
+        let ids = self.loaded();
+        self.programs = None;
+        let ended = || loaded_programs().flatten().all(|program| !ids.contains(&program.id()));
+        for _ in 0..1000 {
+            if ended() {
+                return;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        assert!(panicking(), "somebody holds what was taken off");
     }
 }
 
