@@ -44,13 +44,12 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
         let borne = &moved.borne;
         assert!(borne.reached >= LEAST, "{}: too little of the load was there: {borne:#?}", moved.vip);
     }
-    for moved in moved.iter().filter(|moved| !moved.borne.stream.lost.is_empty() || moved.lost_probes > 0) {
+    for moved in moved.iter().filter(|moved| lost(moved) > 0) {
+        let [datagrams, probes] = moved.lost_after_moves(RATES.datagrams);
         eprintln!(
-            "{}: lost {} probes, and datagrams sent {:?} after a move was asked for; the lab's links dropped {} frames",
-            moved.vip,
-            moved.lost_probes,
-            moved.lost_after_moves(RATES.datagrams),
-            moved.dropped
+            "{}: lost datagrams sent {datagrams:?} and probes sent {probes:?} after a move was asked for; \
+             the lab's links dropped {} frames",
+            moved.vip, moved.dropped
         );
     }
     let each = |figure, value: fn(&Moved) -> f64| Series::new(figure, moved.iter().map(value).collect());
@@ -58,7 +57,7 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     vec![
         each(&HANDOFF_LOAD_RATE, |moved| 1.0 / moved.borne.reached),
-        each(&HANDOFF_LOAD_LOST, |moved| counted(moved.borne.stream.lost.len() + moved.lost_probes)),
+        each(&HANDOFF_LOAD_LOST, |moved| counted(lost(moved))),
         Series::new(&HANDOFF_LOAD_REFUSED, refused),
         Series::new(&HANDOFF_LOAD_RESET, moved.iter().map(|moved| failed(&moved.borne.asked.old)).collect()),
         Series::new(&HANDOFF_LOAD_FAILED, moved.iter().map(|moved| failed(&moved.borne.asked.new)).collect()),
@@ -69,6 +68,11 @@ pub(super) fn measure(runs: usize) -> Vec<Series> {
         Series::new(&HANDOFF_LOAD_GAP, moved.iter().flat_map(|moved| &moved.gaps).copied().map(ms).collect()),
         Series::new(&HANDOFF_BULK, bulk),
     ]
+}
+
+/// Of the stream and of the probes.
+fn lost(moved: &Moved) -> usize {
+    moved.borne.stream.lost.len() + moved.lost_probes.len()
 }
 
 /// Downloads much while the VIP moves, and checks every byte: seconds for each gigabit.

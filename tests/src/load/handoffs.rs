@@ -40,8 +40,8 @@ pub struct Moved {
     pub borne: Borne,
     /// When each move was asked for, since the load was there.
     pub asked: Vec<Duration>,
-    /// How many of the client's probes were lost.
-    pub lost_probes: usize,
+    /// When the client's probes that were lost were sent, since the load was there.
+    pub lost_probes: Vec<Duration>,
     /// How long the client went without an answer around each move.
     pub gaps: Vec<Duration>,
     /// How many frames the lab's links dropped by themselves meanwhile.
@@ -105,7 +105,8 @@ impl Handoffs {
                 let gap = |span: &std::ops::Range<Instant>| {
                     probes.longest_gap(span.clone()).map(|gap| gap.length())
                 };
-                (probes.lost_in(begun..end), spans.iter().filter_map(gap).collect())
+                let lost = probes.lost_at(begun..end).map(|sent| sent.since(begun));
+                (lost.collect(), spans.iter().filter_map(gap).collect())
             });
             let asked = spans.iter().map(|span| span.start.since(begun)).collect();
             taken.push(Moved { vip, borne, asked, lost_probes, gaps, dropped });
@@ -151,11 +152,11 @@ impl Handoffs {
 }
 
 impl Moved {
-    /// When the datagrams that are lost were sent, each after the last move that had been asked for.
-    pub(crate) fn lost_after_moves(&self, rate: u32) -> Vec<Duration> {
-        let sent = |number: &u32| Duration::from_secs(1) * *number / rate;
+    /// When the lost datagrams and probes were sent, each after the last move that had been asked for.
+    pub(crate) fn lost_after_moves(&self, rate: u32) -> [Vec<Duration>; 2] {
         let after = |sent: Duration| self.asked.iter().rev().find_map(|asked| sent.checked_sub(*asked));
-        self.borne.stream.lost.iter().map(sent).filter_map(after).collect()
+        let datagrams = self.borne.stream.lost.iter().map(|number| Duration::from_secs(1) * *number / rate);
+        [datagrams.filter_map(after).collect(), self.lost_probes.iter().copied().filter_map(after).collect()]
     }
 
     /// Fails unless nothing was lost, reset or refused, and the load was there: at least that share of every rate.
@@ -166,6 +167,6 @@ impl Moved {
         assert!(borne.stream.lost.is_empty(), "{vip}: lost of the stream, moved at {asked:?}: {borne:#?}");
         assert!(borne.asked.old.failed.is_empty(), "{vip}: connections were lost: {borne:#?}");
         assert!(borne.asked.new.failed.is_empty(), "{vip}: new connections failed: {borne:#?}");
-        assert_eq!(*lost_probes, 0, "{vip}: probes were lost, moved at {asked:?}");
+        assert!(lost_probes.is_empty(), "{vip}: probes were lost at {lost_probes:?}, moved at {asked:?}");
     }
 }

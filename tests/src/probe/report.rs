@@ -119,8 +119,13 @@ impl VipProbes {
 
     /// How many of those sent within a window were not answered.
     pub fn lost_in(&self, window: impl RangeBounds<Instant>) -> usize {
-        let lost = |probe: &&Probe| window.contains(&probe.sent) && probe.answer.is_none();
-        self.probes.iter().filter(lost).count()
+        self.lost_at(window).count()
+    }
+
+    /// When those were sent.
+    pub fn lost_at(&self, window: impl RangeBounds<Instant>) -> impl Iterator<Item = Instant> {
+        let sent = self.probes.iter().filter(|probe| probe.answer.is_none()).map(|probe| probe.sent);
+        sent.filter(move |sent| window.contains(sent))
     }
 
     /// How many answers came for probes that had one already: two nodes answered, or the network doubled a packet.
