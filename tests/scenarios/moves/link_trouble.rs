@@ -70,6 +70,11 @@ fn released_and_ready_again(
     mend(&stage, &a);
     stage.wait_status(0, "a ready VIP", is_ready);
     assert_eq!(get(&a, "/readyz").0, 200);
+    // Whom it can hand over to, b goes by a's session.
+    let knows = |status: &serde_json::Value| {
+        status["peers"][0]["ready"].as_array().is_some_and(|vips| !vips.is_empty())
+    };
+    stage.wait_status(1, "a, ready for the VIP", knows);
     let stopped = now();
     stage.nodes[1].agent.stop(SOON);
     stage.wait_owner(0, stopped);
