@@ -27,7 +27,7 @@ pub struct Session {
     pub priority: u32,
     /// What it says of handoffs.
     pub handoffs: Handoffs,
-    /// Counts the renewals of the session.
+    /// Grows with each renewal that is decided: tells a later word from an earlier one, in whatever order etcd takes them.
     pub counter: u64,
 }
 

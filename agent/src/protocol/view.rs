@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, NodeName, Revision};
-use super::session::Value;
+use super::session::{Session, Value};
 
 /// A key that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,20 @@ pub struct Entry {
     pub modified: Revision,
     /// What it holds.
     pub value: Value,
+}
+
+impl Entry {
+    /// Renewals are under way side by side, and in copies to several endpoints: etcd may carry one out after another that was
+    /// decided later. Of what the session says the later word counts, but for the bound: a takeover goes by that of the very
+    /// renewal that it compares.
+    fn keep_later_word(&mut self, known: &Self) {
+        if let (Value::Session(session), Value::Session(said)) = (&mut self.value, &known.value)
+            && self.created == known.created
+            && session.counter < said.counter
+        {
+            *session = Session { bound: session.bound, ..said.clone() };
+        }
+    }
 }
 
 /// A key at a revision, from a watch, a list, or an answer.
@@ -36,10 +50,13 @@ pub struct View {
 
 impl View {
     /// Takes in a change if it is news, and says whether it was.
-    pub fn apply(&mut self, change: Change) -> bool {
-        let mark = self.keys.get(&change.key).map_or(0, |(mark, _)| *mark);
-        if change.revision <= mark {
+    pub fn apply(&mut self, mut change: Change) -> bool {
+        let known = self.keys.get(&change.key);
+        if change.revision <= known.map_or(0, |(mark, _)| *mark) {
             return false;
+        }
+        if let (Some((_, Some(known))), Some(entry)) = (known, &mut change.entry) {
+            entry.keep_later_word(known);
         }
         self.keys.insert(change.key, (change.revision, change.entry));
         true
@@ -72,5 +89,52 @@ impl View {
             .filter(|(key, entry)| entry.modified <= revision && !listed.contains(key))
             .map(|(key, _)| Change { key: key.clone(), revision, entry: None })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::Handoffs;
+
+    fn session(created: Revision, modified: Revision, counter: u64, bound: u64) -> Change {
+        let value = Value::Session(Session {
+            machine: "m".to_owned(),
+            bound: Duration::from_millis(bound),
+            renew: Duration::from_millis(200),
+            links: BTreeMap::new(),
+            addresses: Vec::new(),
+            ready: BTreeSet::new(),
+            priority: 100,
+            handoffs: Handoffs { able: counter > 7, ..Handoffs::default() },
+            counter,
+        });
+        let entry = Some(Entry { created, modified, value });
+        Change { key: Key::Node("a".parse().unwrap()), revision: modified, entry }
+    }
+
+    fn said(view: &View) -> (u64, bool, Duration) {
+        let (_, entry) = view.iter().next().unwrap();
+        let Value::Session(session) = &entry.value else { unreachable!("only sessions are written") };
+        (session.counter, session.handoffs.able, session.bound)
+    }
+
+    #[test]
+    fn of_an_overtaken_renewal_the_revision_and_the_bound_count() {
+        let mut view = View::default();
+        view.apply(session(5, 9, 8, 1000));
+        assert!(view.apply(session(5, 10, 7, 2000)));
+        assert_eq!(said(&view), (8, true, Duration::from_secs(2)));
+        assert_eq!(view.modified(&Key::Node("a".parse().unwrap())), 10);
+    }
+
+    #[test]
+    fn another_session_counts_anew() {
+        let mut view = View::default();
+        view.apply(session(5, 9, 8, 1000));
+        view.apply(session(10, 10, 1, 1000));
+        assert_eq!(said(&view), (1, false, Duration::from_secs(1)));
     }
 }

@@ -59,6 +59,9 @@ pub(super) struct Own {
 impl Own {
     /// The most renewals under way at once: the 20 that are sent within a right once it is over, and some out of turn.
     const MOST_UNDER_WAY: usize = 25;
+    /// More renewals than a predecessor can have left under way, those within its other transactions included: its successor
+    /// counts on from beyond them, as what is counted lower is not listened to.
+    const LEFT_UNDER_WAY: u64 = 10_000;
 
     /// The live session.
     pub(super) fn live(&self) -> Option<Revision> {
@@ -170,6 +173,7 @@ impl Node {
         let (created, modified) = (entry.created, entry.modified);
         match &entry.value {
             Value::Session(session) if session.machine == self.settings.machine => {
+                self.own.counter = self.own.counter.max(session.counter + Own::LEFT_UNDER_WAY);
                 self.resume_session(now, key, created);
             }
             value => {

@@ -1,9 +1,9 @@
 //! The former owner serves what comes until its successor answers: what it sent on before would be lost.
 
 use super::{fenced, hand_off, stance};
-use crate::world::{World, ip, mac};
+use crate::world::{World, ip, mac, ms, settings};
 use mantle_sim::protocol::Stance;
-use mantle_sim::protocol::node::Event;
+use mantle_sim::protocol::node::{Event, Purpose, Request};
 
 /// Whether a node sends on what comes to another that does not serve it.
 fn sends_on_too_early(world: &World) -> bool {
@@ -52,4 +52,42 @@ fn nothing_is_sent_on_too_early_whenever_the_successors_own_drain_ends() {
             handed_back(ends_at, takes);
         }
     }
+}
+
+/// The VIP is handed over while a copy of b's last renewal is on its way, which knows nothing of it; etcd carries that out after so
+/// many steps, later than what b says meanwhile.
+fn overtaken(lands_at: usize) {
+    let mut world = fenced(&["a", "b"], &[ip(1)]);
+    let renews = |request: &&Request| request.purpose == Purpose::Renew;
+    let copy = world.hosts[1].asked.iter().rfind(renews).unwrap().clone();
+    world.put(0, Event::HandOff { vip: ip(1), to: None });
+    let mut steps = 0;
+    loop {
+        if steps == lands_at {
+            world.carry_out_copy(&copy);
+        }
+        let goes_on = world.step();
+        assert!(!sends_on_too_early(&world), "step {steps}: the copy is carried out at {lands_at}");
+        if !goes_on && steps > lands_at {
+            break;
+        }
+        steps += 1;
+    }
+    assert_eq!(world.owner(ip(1)), Some(1), "the copy is carried out at {lands_at}");
+}
+
+#[test]
+fn nothing_is_sent_on_too_early_whenever_etcd_carries_out_a_renewal_that_was_overtaken() {
+    for lands_at in 0..40 {
+        overtaken(lands_at);
+    }
+}
+
+#[test]
+fn what_a_node_says_that_resumed_its_session_is_news() {
+    let mut world = fenced(&["a", "b"], &[ip(1)]);
+    world.pass(ms(10_000));
+    world.restart(1, settings("b", &[ip(1)]), &[]);
+    hand_off(&mut world, 0, Some("b"));
+    assert_eq!(world.owner(ip(1)), Some(1));
 }
