@@ -20,11 +20,13 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::sethostname;
 
+use crate::clock::wait_for;
 use crate::counts::dropped;
 use crate::foreign::pass_first_by_tc;
 use crate::namespace::Namespace;
 use crate::netlink;
 use crate::process::Process;
+use crate::stage::SOON;
 use crate::switch::Port;
 
 /// A machine of the lab: network, mount and UTS namespaces of its own.
@@ -164,12 +166,16 @@ impl Host {
         let (link, bridge) = (link.to_owned(), bridge.to_owned());
         self.run(move || {
             let addresses = netlink::addresses(&link);
+            let own: Vec<IpNet> = addresses.into_iter().filter(|net| !is_link_local(net.addr())).collect();
             netlink::add_bridge(&bridge);
             netlink::join_bridge(&link, &bridge);
-            for address in addresses.into_iter().filter(|net| !is_link_local(net.addr())) {
-                netlink::remove_address(&link, address);
-                netlink::add_address(&bridge, address);
+            for address in &own {
+                netlink::remove_address(&link, *address);
+                netlink::add_address(&bridge, *address);
             }
+            wait_for(format_args!("the bridge {bridge}"), SOON, || {
+                netlink::is_ready(&bridge, &own).then_some(())
+            });
         });
     }
 

@@ -8,8 +8,9 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::BridgeStpState;
+use rtnetlink::packet_route::link::{BridgeStpState, LinkAttribute, State};
 use rtnetlink::packet_route::neighbour::NeighbourState;
+use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::{
     AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
@@ -62,6 +63,34 @@ pub(crate) fn set_up(name: &str, up: bool) {
     ask(format_args!("set {name} {}", if up { "up" } else { "down" }), async |netlink| {
         netlink.link().set(message).execute().await
     });
+}
+
+/// Whether a device carries what is sent by it, and takes in what is sent to these addresses of its own.
+pub(crate) fn is_ready(name: &str, addresses: &[IpNet]) -> bool {
+    carries(name) && addresses.iter().all(|net| takes_in(net.addr()))
+}
+
+/// Whether a device carries what is sent by it. The kernel comes round to a carrier only some time after a device and the other
+/// end of its cable were set up, the later the more labs are made at once, and drops everything until then.
+pub(crate) fn carries(name: &str) -> bool {
+    let index = index(name);
+    let link = ask(format_args!("look at {name}"), async |netlink| {
+        netlink.link().get().match_index(index).execute().try_next().await
+    });
+    let attributes = link.map(|link| link.attributes).unwrap_or_default();
+    attributes.contains(&LinkAttribute::OperState(State::Up))
+        && !attributes.contains(&LinkAttribute::Qdisc("noop".to_owned()))
+}
+
+/// Whether the kernel takes in what is sent to an address: an IPv6 one not before it comes round to it, likewise.
+fn takes_in(ip: IpAddr) -> bool {
+    let host = RouteMessageBuilder::<IpAddr>::new().destination_prefix(ip, IpNet::from(ip).prefix_len());
+    let host = host.unwrap_or_else(|error| panic!("{ip} is no destination: {error}")).build();
+    let route = ask(format_args!("ask for the route to {ip}"), async |netlink| {
+        // It refuses to tell where there is none.
+        Ok(netlink.route().get(host).execute().try_next().await.ok().flatten())
+    });
+    route.is_some_and(|route| route.header.kind == RouteType::Local)
 }
 
 /// Gives a device another name. Down for the moment: older kernels rename no other.

@@ -13,12 +13,14 @@ use mantle::wire::Mac;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::clock::wait_for;
 use crate::counts::dropped;
 use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;
 use crate::netlink;
 use crate::poll::{Offload, poll_by_thread, set_offload};
+use crate::stage::SOON;
 
 const BRIDGE: &str = "switch";
 
@@ -104,6 +106,7 @@ impl Switch {
             }
         });
         let port = Port { switch: self.clone(), name, link: link.to_owned(), mac: Mac(mac) };
+        port.wait_ready(host, addresses);
         host.connected(port.clone(), addresses);
         port
     }
@@ -136,6 +139,16 @@ impl Port {
     pub fn set_up(&self, up: bool) {
         let name = self.name.clone();
         self.switch.namespace().run(move || netlink::set_up(&name, up));
+    }
+
+    /// Waits until the cable carries frames both ways, and the host takes them in: an answer that is lost is asked for again
+    /// only a second later.
+    fn wait_ready(&self, host: &Host, addresses: &[IpNet]) {
+        wait_for(format_args!("the cable of {}", host.name()), SOON, || {
+            let (link, addresses) = (self.link.clone(), addresses.to_vec());
+            let is_ready = move || netlink::is_ready(&link, &addresses);
+            (self.run(netlink::carries) && host.run(is_ready)).then_some(())
+        });
     }
 
     /// Has this end carry an XDP program that lets everything pass, as a network card's driver would be able to: without

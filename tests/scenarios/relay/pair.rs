@@ -153,8 +153,9 @@ impl Pair {
 
     /// The other, to which the one yields, takes the VIPs up.
     pub(crate) fn take_up(&mut self) {
-        self.other.stand(State::Owner, Some(self.one.mac));
+        // From then on the other may say by itself that it has a VIP: when it asks for a client's MAC in the VIP's name.
         assert_eq!(self.one.states(), [Some(State::Yielding); 2]);
+        self.other.stand(State::Owner, Some(self.one.mac));
         self.other.announce();
         // The frames are at the other end of their cables when the announcer has sent them, but for a link that is polled.
         mantle_tests::clock::wait_for("a node that forwards", Duration::from_secs(5), || {
