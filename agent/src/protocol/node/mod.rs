@@ -300,6 +300,8 @@ impl Node {
                     None => {}
                 }
                 if *name == self.settings.name {
+                    // A foreign hand may have written it.
+                    self.own.count_on_from(session.map_or(0, |(_, session)| session.counter));
                     let created = entry.map(|entry| entry.created);
                     self.own_key_is(created);
                 }

@@ -85,6 +85,11 @@ impl Own {
         self.past.contains(&session)
     }
 
+    /// What the node says next is to be counted higher than this.
+    pub(super) fn count_on_from(&mut self, counter: u64) {
+        self.counter = self.counter.max(counter);
+    }
+
     pub(super) fn renew_soon(&mut self) {
         self.soon = true;
     }
@@ -173,7 +178,7 @@ impl Node {
         let (created, modified) = (entry.created, entry.modified);
         match &entry.value {
             Value::Session(session) if session.machine == self.settings.machine => {
-                self.own.counter = self.own.counter.max(session.counter + Own::LEFT_UNDER_WAY);
+                self.own.count_on_from(session.counter.saturating_add(Own::LEFT_UNDER_WAY));
                 self.resume_session(now, key, created);
             }
             value => {
@@ -259,7 +264,7 @@ impl Node {
     fn own_session(&mut self, now: Instant) -> Value {
         self.own.renewing(now);
         self.own.said = self.handoffs();
-        self.own.counter += 1;
+        self.own.counter = self.own.counter.saturating_add(1);
         Value::Session(Session {
             machine: self.settings.machine.clone(),
             bound: self.bound,

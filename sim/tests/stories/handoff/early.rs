@@ -1,9 +1,9 @@
 //! The former owner serves what comes until its successor answers: what it sent on before would be lost.
 
-use super::{fenced, hand_off, stance};
+use super::{fenced, hand_off, node, stance};
 use crate::world::{World, ip, mac, ms, settings};
-use mantle_sim::protocol::Stance;
 use mantle_sim::protocol::node::{Event, Purpose, Request};
+use mantle_sim::protocol::{Session, Stance, Value, Write};
 
 /// Whether a node sends on what comes to another that does not serve it.
 fn sends_on_too_early(world: &World) -> bool {
@@ -87,6 +87,29 @@ fn nothing_is_sent_on_too_early_whenever_etcd_carries_out_a_renewal_that_was_ove
 fn what_a_node_says_that_resumed_its_session_is_news() {
     let mut world = fenced(&["a", "b"], &[ip(1)]);
     world.pass(ms(10_000));
+    world.restart(1, settings("b", &[ip(1)]), &[]);
+    hand_off(&mut world, 0, Some("b"));
+    assert_eq!(world.owner(ip(1)), Some(1));
+}
+
+/// A foreign hand counts for b.
+fn counted(world: &mut World, counter: u64) {
+    let Value::Session(session) = world.store.keys[&node("b")].value.clone() else { unreachable!() };
+    world.force(&Write::Put(node("b"), Value::Session(Session { counter, ..session })));
+}
+
+#[test]
+fn a_node_is_heard_whatever_a_foreign_hand_counts_for_it() {
+    let mut world = fenced(&["a", "b"], &[ip(1)]);
+    counted(&mut world, 1_000_000);
+    hand_off(&mut world, 0, Some("b"));
+    assert_eq!(world.owner(ip(1)), Some(1));
+}
+
+#[test]
+fn a_counter_at_its_end_keeps_nobody_from_being_heard() {
+    let mut world = fenced(&["a", "b"], &[ip(1)]);
+    counted(&mut world, u64::MAX);
     world.restart(1, settings("b", &[ip(1)]), &[]);
     hand_off(&mut world, 0, Some("b"));
     assert_eq!(world.owner(ip(1)), Some(1));
