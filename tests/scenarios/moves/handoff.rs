@@ -152,6 +152,8 @@ fn a_successor_that_dies_with_connections_left_behind_leaves_them_where_they_are
     let mut open = Connection::open(&client, VIP);
     let (code, told) = hand_off(&stage, 0, &[]);
     assert_eq!(code, Some(0), "{told}");
+    // It is owner by the record a moment before it answers, and until then a does.
+    stage.client.wait_answered(VIP, "b", now(), SOON);
     open.ask();
     stage.nodes[1].agent.kill9();
     let died = now();
