@@ -54,10 +54,12 @@ impl Bounds {
         Sum::of("R", self.owner.renew).plus("rank", turn).plus("margin", MARGIN)
     }
 
-    /// etcd takes nothing for a time; the owner's last renewal may be R old then, and the next one may come late.
-    pub(super) fn etcd_outage(&self, outage: Duration) -> Sum {
-        let away = Sum::of("outage", outage).plus("R", self.owner.renew).minus("D", self.owner.right);
-        away.and(&self.back())
+    /// etcd takes nothing for a time, and before that the owner may have been unable to renew by itself for another; its last
+    /// renewal may be R old then, and the next one may come late.
+    pub(super) fn etcd_outage(&self, outage: Duration, before: Duration) -> Sum {
+        let away = Sum::of("outage", outage);
+        let away = if before.is_zero() { away } else { away.plus("before", before) };
+        away.plus("R", self.owner.renew).minus("D", self.owner.right).and(&self.back())
     }
 
     /// What a member's trouble adds to a fault of others: who watched there lists anew and begins its wait anew, and
@@ -163,7 +165,7 @@ mod tests {
         let told = bounds.unable_to_renew().to_string();
         assert_eq!(told, "S 1300 + rank 100 + margin 150 − D 1000 = 550 ms");
         assert_eq!(
-            bounds.etcd_outage(Duration::from_millis(1200)).to_string(),
+            bounds.etcd_outage(Duration::from_millis(1200), Duration::ZERO).to_string(),
             "outage 1200 + R 200 − D 1000 + try 150 + R 200 + margin 150 = 900 ms"
         );
     }

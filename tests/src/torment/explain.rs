@@ -99,13 +99,15 @@ impl Evidence<'_> {
     fn causes(&self, changes: &[Change]) -> Vec<Cause> {
         let faults = self.suffered.iter().filter_map(|suffered| self.fault(suffered, changes));
         let outages = self.outages.iter().map(|outage| {
-            let bounds = self.bounds(owner_at(changes, outage.from), outage);
+            let owner = owner_at(changes, outage.from);
+            let bounds = self.bounds(owner, outage);
+            let before = owner.map_or(Duration::ZERO, |owner| self.unable_to_renew_before(owner, outage));
             Cause {
                 kind: "etcd away",
                 told: format!("etcd took no write for {} ms", outage.length().as_millis()),
                 from: outage.from,
                 until: outage.to + bounds.back().total(),
-                alone: bounds.etcd_outage(outage.length()),
+                alone: bounds.etcd_outage(outage.length(), before),
                 beside: bounds.waited_for(outage.length()),
             }
         });
@@ -162,6 +164,26 @@ impl Evidence<'_> {
             }
             _ => Some(self.beside(fault.to_string(), &span, changes)),
         }
+    }
+
+    /// For how long a node had been unable to renew by itself when it could no more because of etcd: its last renewal is so much
+    /// older then.
+    fn unable_to_renew_before(&self, node: usize, outage: &Gap) -> Duration {
+        let unable = |it: &&Suffered| {
+            let fault = &it.fault;
+            let renews_not = matches!(
+                fault,
+                Fault::Node(
+                    NodeFault::Killed
+                        | NodeFault::Frozen
+                        | NodeFault::Starved { .. }
+                        | NodeFault::CutFromEtcd,
+                    _
+                )
+            );
+            renews_not && it.on == On::Node(node) && it.from <= outage.from && outage.from <= it.until
+        };
+        self.suffered.iter().filter(unable).map(|it| outage.from.since(it.from)).max().unwrap_or_default()
     }
 
     /// etcd's troubles: what of them nobody could write in is measured, and explains by itself.
@@ -320,6 +342,14 @@ mod tests {
         let (frozen, outage) = ([frozen(0, 1000, 6000)], [gap(2200, 2500)]);
         assert!(explained(&frozen, &outage, gap(1900, 2800), "a@0 b@2790").0);
         assert!(!explained(&[], &outage, gap(2300, 2400), "a@0").0);
+    }
+
+    #[test]
+    fn etcd_away_while_the_owner_could_not_renew_anyway_explains_what_a_right_does_not_outlast() {
+        let (outage, dark) = ([gap(1400, 1650)], gap(1960, 2000));
+        assert!(explained(&[frozen(0, 700, 1450)], &outage, dark, "a@0").0);
+        assert!(!explained(&[frozen(0, 700, 1390)], &outage, dark, "a@0").0, "it could renew in between");
+        assert!(!explained(&[frozen(1, 700, 1450)], &outage, dark, "a@0").0, "not the owner");
     }
 
     #[test]
