@@ -20,6 +20,9 @@ pub fn sleep_until(instant: Instant) {
     while clock_nanosleep(ClockId::CLOCK_BOOTTIME, ClockNanosleepFlags::TIMER_ABSTIME, &request).is_err() {}
 }
 
+/// For what surely happens soon, however busy the machine.
+pub const SOON: Duration = Duration::from_secs(15);
+
 /// Asks every 10 ms until there is an answer.
 ///
 /// # Panics

@@ -20,13 +20,12 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::sethostname;
 
-use crate::clock::wait_for;
+use crate::clock::{SOON, wait_for};
 use crate::counts::dropped;
 use crate::foreign::pass_first_by_tc;
 use crate::namespace::Namespace;
 use crate::netlink;
 use crate::process::Process;
-use crate::stage::SOON;
 use crate::switch::Port;
 
 /// A machine of the lab: network, mount and UTS namespaces of its own.

@@ -6,14 +6,12 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
+pub use crate::clock::SOON;
 use crate::clock::{now, wait_for};
 use crate::etcd::Relay;
 use crate::probe::Probes;
 use crate::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
 use mantle::protocol::Instant;
-
-/// For what surely happens soon, however busy the machine.
-pub const SOON: Duration = Duration::from_secs(15);
 
 /// A VIP on the public switch.
 pub const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 100));

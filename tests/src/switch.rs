@@ -13,14 +13,13 @@ use mantle::wire::Mac;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::clock::wait_for;
+use crate::clock::{SOON, wait_for};
 use crate::counts::dropped;
 use crate::foreign::pass_by_xdp;
 use crate::host::Host;
 use crate::namespace::Namespace;
 use crate::netlink;
 use crate::poll::{Offload, poll_by_thread, set_offload};
-use crate::stage::SOON;
 
 const BRIDGE: &str = "switch";
 

@@ -167,21 +167,12 @@ impl Evidence<'_> {
     }
 
     /// For how long a node had been unable to renew by itself when it could no more because of etcd: its last renewal is so much
-    /// older then.
+    /// older then. (One that is starved renews now and then.)
     fn unable_to_renew_before(&self, node: usize, outage: &Gap) -> Duration {
         let unable = |it: &&Suffered| {
-            let fault = &it.fault;
-            let renews_not = matches!(
-                fault,
-                Fault::Node(
-                    NodeFault::Killed
-                        | NodeFault::Frozen
-                        | NodeFault::Starved { .. }
-                        | NodeFault::CutFromEtcd,
-                    _
-                )
-            );
-            renews_not && it.on == On::Node(node) && it.from <= outage.from && outage.from <= it.until
+            matches!(it.fault, Fault::Node(NodeFault::Killed | NodeFault::Frozen | NodeFault::CutFromEtcd, _))
+                && it.on == On::Node(node)
+                && (it.from..=it.until).contains(&outage.from)
         };
         self.suffered.iter().filter(unable).map(|it| outage.from.since(it.from)).max().unwrap_or_default()
     }

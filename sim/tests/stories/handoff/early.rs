@@ -12,6 +12,23 @@ fn sends_on_too_early(world: &World) -> bool {
     (sends_on_to(0, 1) && !serves(1)) || (sends_on_to(1, 0) && !serves(0))
 }
 
+/// Takes step after step, with what happens at each, until nothing is on its way and the last that was to happen has.
+fn sends_on_nothing_too_early(
+    world: &mut World,
+    last: usize,
+    when: &str,
+    mut happens: impl FnMut(&mut World, usize),
+) {
+    for step in 0.. {
+        happens(world, step);
+        let goes_on = world.step();
+        assert!(!sends_on_too_early(world), "step {step}: {when}");
+        if !goes_on && step > last {
+            return;
+        }
+    }
+}
+
 /// The VIP is handed back to a while it still drains; the drain ends after so many steps, and for so many more the kernel does not
 /// come round to a's orders.
 fn handed_back(ends_at: usize, takes: usize) {
@@ -19,30 +36,22 @@ fn handed_back(ends_at: usize, takes: usize) {
     hand_off(&mut world, 0, None);
     assert_eq!(stance(&world, 0), Stance::Forwarding { to: mac(1) });
     world.put(1, Event::HandOff { vip: ip(1), to: None });
-    let (mut steps, mut done) = (0, 0);
-    loop {
-        if steps == ends_at {
+    let when = format!("the drain ends at {ends_at}, the kernel takes {takes}");
+    let mut done = 0;
+    sends_on_nothing_too_early(&mut world, ends_at + takes, &when, |world, step| {
+        if step == ends_at {
             world.put(0, Event::Drained(ip(1)));
             world.hosts[0].confirms = false;
             done = world.hosts[0].ordered.len();
         }
-        if steps == ends_at + takes {
+        if step == ends_at + takes {
             world.hosts[0].confirms = true;
             for order in world.hosts[0].ordered.split_off(done) {
                 world.order(0, ip(1), order);
             }
         }
-        let goes_on = world.step();
-        assert!(
-            !sends_on_too_early(&world),
-            "step {steps}: the drain ends at {ends_at}, the kernel takes {takes}"
-        );
-        if !goes_on && steps > ends_at + takes {
-            break;
-        }
-        steps += 1;
-    }
-    assert_eq!(world.owner(ip(1)), Some(0), "the drain ends at {ends_at}, the kernel takes {takes}");
+    });
+    assert_eq!(world.owner(ip(1)), Some(0), "{when}");
 }
 
 #[test]
@@ -61,19 +70,13 @@ fn overtaken(lands_at: usize) {
     let renews = |request: &&Request| request.purpose == Purpose::Renew;
     let copy = world.hosts[1].asked.iter().rfind(renews).unwrap().clone();
     world.put(0, Event::HandOff { vip: ip(1), to: None });
-    let mut steps = 0;
-    loop {
-        if steps == lands_at {
+    let when = format!("the copy is carried out at {lands_at}");
+    sends_on_nothing_too_early(&mut world, lands_at, &when, |world, step| {
+        if step == lands_at {
             world.carry_out_copy(&copy);
         }
-        let goes_on = world.step();
-        assert!(!sends_on_too_early(&world), "step {steps}: the copy is carried out at {lands_at}");
-        if !goes_on && steps > lands_at {
-            break;
-        }
-        steps += 1;
-    }
-    assert_eq!(world.owner(ip(1)), Some(1), "the copy is carried out at {lands_at}");
+    });
+    assert_eq!(world.owner(ip(1)), Some(1), "{when}");
 }
 
 #[test]
