@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::time::ClockId;
 
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// Now, by `CLOCK_BOOTTIME`.
 pub fn now() -> Instant {

@@ -1,7 +1,7 @@
 //! Mantle keeps a shared IP address alive on a layer-2 network without a load balancer, BGP or DNS.
 //!
 //! Arrows between the rooms run one way: `command` → `agent` → {`etcd`, `link`, `dataplane`, `announce`,
-//! `health`, `observe`} → `protocol`, `wire`. `protocol` imports none of the others, no tokio and no socket.
+//! `health`, `observe`} → the crate `mantle-protocol`, `wire`.
 
 pub mod addresses;
 pub mod agent;
@@ -14,6 +14,5 @@ pub mod etcd;
 pub mod health;
 pub mod link;
 pub mod observe;
-pub mod protocol;
 
 pub use mantle_ebpf::wire;

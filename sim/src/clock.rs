@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// True time in microseconds, which no node knows.
 pub type Micros = u64;

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::protocol::{Effect, Event, Instant, Revision, Stance};
+use mantle_protocol::{Effect, Event, Instant, Revision, Role};
 
 use super::clock::Micros;
 use super::host::{Host, Order};
@@ -19,10 +19,11 @@ impl World {
     pub(super) fn carry_out(&mut self, at: usize, effect: Effect) {
         match effect {
             Effect::Commit(request) => self.ask(at, request),
-            Effect::Stand(ip, stance) => self.order_stance(at, ip, stance),
-            Effect::Right(session, until) => self.move_right(at, session, until),
+            Effect::AssumeRole(ip, stance) => self.order_stance(at, ip, stance),
+            Effect::Grant(session, until) => self.move_lease(at, session, until),
+            Effect::Revoke(session) => self.move_lease(at, session, Instant::ZERO),
             Effect::Relist => self.listen(at),
-            Effect::Tell(happening) => {
+            Effect::Notify(happening) => {
                 self.story.tell(self.now, || format!("{}: {happening:?}", self.hosts[at].plan.name));
             }
             Effect::Ended => {
@@ -33,24 +34,24 @@ impl World {
         }
     }
 
-    fn order_stance(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+    fn order_stance(&mut self, at: usize, ip: IpAddr, stance: Role) {
         self.story.tell(self.now, || format!("{}: orders {ip} {stance:?}", self.hosts[at].plan.name));
         let Some(agent) = &mut self.hosts[at].agent else { return };
         let mark = agent.mark;
         agent.ordered.insert(ip, (stance, mark));
         let unconfirmed = match self.mutant {
-            Some(Mutant::OffBeforeConfirmed) => stance == Stance::Off,
-            Some(Mutant::HandsOverUnconfirmed) => matches!(stance, Stance::Yielding { .. }),
+            Some(Mutant::OffBeforeConfirmed) => stance == Role::Off,
+            Some(Mutant::HandsOverUnconfirmed) => matches!(stance, Role::Yielding { .. }),
             _ => false,
         };
         if unconfirmed {
-            self.post(at, 0, Post::Word(Event::Stood(ip, stance)));
+            self.post(at, 0, Post::Word(Event::RoleConfirmed(ip, stance)));
         }
         self.order(at, Order::Stand(ip, stance, mark));
     }
 
     /// The kernel program's right is moved at once, by the core; lifetimes are begun by the hands.
-    fn move_right(&mut self, at: usize, session: Revision, until: Instant) {
+    fn move_lease(&mut self, at: usize, session: Revision, until: Instant) {
         self.right_is_backed(at, session, until);
         let host = &mut self.hosts[at];
         let Some(agent) = &mut host.agent else { return };
@@ -71,7 +72,7 @@ impl World {
 
     /// What the config knows nothing of is taken off without the protocol's asking.
     pub(super) fn order_off(&mut self, at: usize, ip: IpAddr) {
-        self.order(at, Order::Stand(ip, Stance::Off, 0));
+        self.order(at, Order::Stand(ip, Role::Off, 0));
     }
 
     fn order(&mut self, at: usize, order: Order) {
@@ -137,33 +138,33 @@ impl World {
     }
 
     /// What is ordered off and fails to go is at least not kept up any more.
-    fn fail(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+    fn fail(&mut self, at: usize, ip: IpAddr, stance: Role) {
         if let Some(agent) = &mut self.hosts[at].agent
-            && stance == Stance::Off
+            && stance == Role::Off
         {
             agent.hands.worn.remove(&ip);
             agent.hands.waiting.remove(&ip);
         }
     }
 
-    fn stand(&mut self, at: usize, ip: IpAddr, stance: Stance, mark: Revision) {
+    fn stand(&mut self, at: usize, ip: IpAddr, stance: Role, mark: Revision) {
         let Some(agent) = &mut self.hosts[at].agent else { return };
         match stance {
-            Stance::Off => {
+            Role::Off => {
                 agent.hands.worn.remove(&ip);
                 agent.hands.waiting.remove(&ip);
                 self.hosts[at].kernel.entries.remove(&ip);
                 self.confirm(at, ip, stance);
             }
-            Stance::Owner { .. } => {
+            Role::Owner { .. } => {
                 agent.hands.waiting.insert(ip, (stance, mark));
                 self.put_on(at);
             }
-            Stance::Prepared { .. } | Stance::Yielding { .. } | Stance::Forwarding { .. } => {
+            Role::Prepared { .. } | Role::Yielding { .. } | Role::Forwarding { .. } => {
                 agent.hands.worn.remove(&ip);
                 agent.hands.waiting.remove(&ip);
                 let opens =
-                    self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(stance, Stance::Prepared { .. });
+                    self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(stance, Role::Prepared { .. });
                 let state = if opens { Some(State::Owner) } else { State::of(stance) };
                 if let Some(state) = state {
                     self.hosts[at].kernel.entries.insert(ip, Entry { state, mark, expires: None });
@@ -224,7 +225,7 @@ impl World {
         let (now, right) = (host.clock.at(self.now), agent.hands.right);
         match host.plan.fence {
             Fence::Program => true,
-            Fence::Lifetime => now < right && now <= right - host.plan.timing.right + HostPlan::ALLOWANCE,
+            Fence::Lifetime => now < right && now <= right - host.plan.timing.lease + HostPlan::ALLOWANCE,
         }
     }
 
@@ -235,10 +236,10 @@ impl World {
         (host.plan.fence == Fence::Lifetime).then(|| host.clock.at(self.now) + host.plan.lifetime() + late)
     }
 
-    fn confirm(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+    fn confirm(&mut self, at: usize, ip: IpAddr, stance: Role) {
         self.story
             .tell(self.now, || format!("{}: the kernel stands to {ip} {stance:?}", self.hosts[at].plan.name));
         // Always as long: the channel keeps the hands' words in order.
-        self.post(at, 50, Post::Word(Event::Stood(ip, stance)));
+        self.post(at, 50, Post::Word(Event::RoleConfirmed(ip, stance)));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::protocol::node::{Purpose, Request};
-use crate::protocol::{Answer, Change, Instant, Key, Write};
+use mantle_protocol::node::{Purpose, Request};
+use mantle_protocol::{Answer, Change, Compare, Instant, Key, Write};
 
 use super::clock::Micros;
 use super::host::Pending;
@@ -70,10 +70,6 @@ impl World {
 
     /// Sends a request on its way.
     pub(super) fn ask(&mut self, at: usize, request: Request) {
-        let request = match self.mutant {
-            Some(mutant) => mutant.asks(request),
-            None => request,
-        };
         self.compares_what_it_writes(at, &request);
         let number = self.etcd.requests;
         self.etcd.requests += 1;
@@ -141,13 +137,19 @@ impl World {
         self.put(self.now + disk, Item::Commit(attempt));
     }
 
+    /// What etcd compares of a request: all that it says, unless a rule is broken.
+    pub(super) fn compares(&self, request: &Request) -> Vec<Compare> {
+        self.mutant.map_or_else(|| request.txn.compares().to_vec(), |mutant| mutant.compares(request))
+    }
+
     /// etcd carries out a try, shows what it changed, and answers.
     pub(super) fn commit(&mut self, attempt: Try) {
         if self.etcd.stalled {
             self.etcd.waiting.push(Item::Commit(attempt));
             return;
         }
-        let (answer, changes) = self.etcd.store.commit(&attempt.request.txn);
+        let (answer, changes) =
+            self.etcd.store.commit_if(&self.compares(&attempt.request), attempt.request.txn.writes());
         self.story.tell(self.now, || {
             let (name, purpose) = (&self.hosts[attempt.at].plan.name, attempt.request.purpose);
             match &answer {
@@ -179,7 +181,7 @@ impl World {
 
     /// What a right may count from: etcd has carried out a renewal that was sent then.
     fn note_renewal(&mut self, attempt: &Try) {
-        for write in &attempt.request.txn.writes {
+        for write in attempt.request.txn.writes() {
             if let Write::Put(key @ Key::Node(_), _) = write
                 && let Some(entry) = self.etcd.store.keys.get(key)
             {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::protocol::Health;
+use mantle_protocol::Health;
 
 use super::clock::Micros;
 use super::random::Random;

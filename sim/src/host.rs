@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::protocol::node::{Request, Settings, Standing};
-use crate::protocol::{Instant, Key, Node, Revision, Stance, WhenNobodyIsReady};
+use mantle_protocol::node::{Request, Settings, Standing};
+use mantle_protocol::{Instant, Key, Node, Revision, Role, WhenNobodyIsReady};
 
 use super::clock::{Clock, Micros};
 use super::kernel::Kernel;
@@ -55,7 +55,7 @@ pub(super) struct Agent {
     pub(super) latest: BTreeMap<Key, Micros>,
     pub(super) hands: Hands,
     /// The stance that was last ordered (I2), and under which session.
-    pub(super) ordered: BTreeMap<IpAddr, (Stance, Revision)>,
+    pub(super) ordered: BTreeMap<IpAddr, (Role, Revision)>,
     /// The highest mod revision its view has shown of each key (I6).
     pub(super) shown: BTreeMap<Key, Revision>,
 }
@@ -73,7 +73,7 @@ pub(super) struct Pending {
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     /// Stand so, under the session that was live when it was ordered.
-    Stand(IpAddr, Stance, Revision),
+    Stand(IpAddr, Role, Revision),
     /// The right that lifetimes go by.
     Right(Instant),
 }
@@ -87,7 +87,7 @@ pub(super) struct Hands {
     /// What is worn by the last order carried out, and under which session it was ordered.
     pub(super) worn: BTreeMap<IpAddr, Revision>,
     /// What is ordered to be worn and still waits for a right that is fresh enough.
-    pub(super) waiting: BTreeMap<IpAddr, (Stance, Revision)>,
+    pub(super) waiting: BTreeMap<IpAddr, (Role, Revision)>,
 }
 
 impl Host {

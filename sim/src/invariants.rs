@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::protocol::node::{Purpose, Request};
-use crate::protocol::{Compare, Instant, Key, Record, Revision, Stance, Value, Write};
+use mantle_protocol::node::{Purpose, Request};
+use mantle_protocol::{Compare, Instant, Key, Record, Revision, Role, Value, Write};
 
 use super::clock::Micros;
 use super::etcd::Try;
@@ -47,8 +47,8 @@ impl World {
     pub(super) fn agent_is_in_order(&mut self, at: usize, view_may_have_moved: bool) {
         let now = self.hosts[at].clock.at(self.now);
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        let right = agent.node.right();
-        let is_worn = agent.ordered.values().any(|(stance, _)| *stance != Stance::Off);
+        let right = agent.node.lease();
+        let is_worn = agent.ordered.values().any(|(stance, _)| *stance != Role::Off);
         let (past, unset) = (is_worn && now >= right, is_worn && agent.node.deadline() > right);
         let mut back = None;
         if view_may_have_moved {
@@ -76,7 +76,7 @@ impl World {
     /// I3: a right lasts no longer than D from before a renewal was sent that etcd carried out for this session.
     pub(super) fn right_is_backed(&mut self, at: usize, session: Revision, until: Instant) {
         let host = &self.hosts[at];
-        let backed = host.renewed.get(&session).map_or(Instant::ZERO, |sent| *sent + host.plan.timing.right);
+        let backed = host.renewed.get(&session).map_or(Instant::ZERO, |sent| *sent + host.plan.timing.lease);
         if until > backed {
             self.violated("I3", || format!("a right until {until:?} where {backed:?} is what was renewed"));
         }
@@ -93,9 +93,13 @@ impl World {
         };
         let standing = match attempt.request.purpose {
             Purpose::End => host.kernel.entries.keys().copied().find(|ip| host.kernel.stands(*ip, now)),
-            _ => {
-                attempt.request.txn.writes.iter().filter_map(released).find(|ip| host.kernel.stands(*ip, now))
-            }
+            _ => attempt
+                .request
+                .txn
+                .writes()
+                .iter()
+                .filter_map(released)
+                .find(|ip| host.kernel.stands(*ip, now)),
         };
         if let Some(ip) = standing {
             self.violated("I4", || format!("{ip} is given up while it stands"));
@@ -108,7 +112,7 @@ impl World {
             return;
         }
         let host = &self.hosts[attempt.at];
-        let answered = attempt.request.txn.writes.iter().find_map(|write| match write {
+        let answered = attempt.request.txn.writes().iter().find_map(|write| match write {
             Write::Put(Key::Vip(ip), _) if host.is_heard(*ip, self.now) => Some(*ip),
             _ => None,
         });
@@ -130,9 +134,9 @@ impl World {
     /// I5: every key that is written or deleted is compared.
     pub(super) fn compares_what_it_writes(&mut self, at: usize, request: &Request) {
         let txn = &request.txn;
-        for write in &txn.writes {
+        for write in txn.writes() {
             let (Write::Put(key, _) | Write::Delete(key)) = write;
-            if !txn.compares.iter().map(Compare::key).any(|compared| compared == key) {
+            if !self.compares(request).iter().map(Compare::key).any(|compared| compared == key) {
                 let name = self.hosts[at].plan.name.clone();
                 self.violated("I5", || format!("{name} writes {key} without comparing it"));
             }

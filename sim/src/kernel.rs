@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::protocol::{Instant, Revision, Stance};
+use mantle_protocol::{Instant, Revision, Role};
 
 /// What fences a node's VIPs beside its agent's own timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,13 +30,13 @@ pub enum State {
 
 impl State {
     /// The state that a stance asks for; none where nothing is to stand.
-    pub fn of(stance: Stance) -> Option<Self> {
+    pub fn of(stance: Role) -> Option<Self> {
         match stance {
-            Stance::Off => None,
-            Stance::Prepared { .. } => Some(Self::Prepared),
-            Stance::Owner { .. } => Some(Self::Owner),
-            Stance::Yielding { .. } => Some(Self::Yielding),
-            Stance::Forwarding { .. } => Some(Self::Forwarding),
+            Role::Off => None,
+            Role::Prepared { .. } => Some(Self::Prepared),
+            Role::Owner { .. } => Some(Self::Owner),
+            Role::Yielding { .. } => Some(Self::Yielding),
+            Role::Forwarding { .. } => Some(Self::Forwarding),
         }
     }
 }

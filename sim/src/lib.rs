@@ -7,9 +7,6 @@
 //!
 //! The [model]: few nodes and VIPs, and within bounds everything that can happen, in every order.
 
-#[path = "../../agent/src/protocol/mod.rs"]
-pub mod protocol;
-
 mod clock;
 mod effects;
 mod etcd;

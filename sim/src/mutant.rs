@@ -7,9 +7,9 @@
 //! compare the absence of the holder's session: it is decided on only when everything up to the record has been heard, and a
 //! session that is gone stays gone. It is compared all the same (I5).
 
-use crate::protocol::node::{Purpose, Request, Standing};
-use crate::protocol::timing::least_silence;
-use crate::protocol::{Answer, Compare, Event, Instant, Key, Record, Revision, Stance, Value, Write};
+use mantle_protocol::node::{Purpose, Request, Standing};
+use mantle_protocol::timing::least_silence;
+use mantle_protocol::{Answer, Compare, Event, Instant, Key, Record, Revision, Role, Txn, Value, Write};
 use std::time::Duration;
 
 /// A rule that is broken.
@@ -70,18 +70,19 @@ impl Mutant {
         }
     }
 
-    /// What a node asks for.
-    pub fn asks(self, mut request: Request) -> Request {
-        let txn = &mut request.txn;
+    /// What etcd compares of a transaction.
+    pub fn compares(self, request: &Request) -> Vec<Compare> {
+        let txn = &request.txn;
+        let mut compares = txn.compares().to_vec();
         match (self, request.purpose) {
             (Self::UnguardedTakeOver, Purpose::TakeOver) => {
-                let taken = |key: &Key| txn.writes.iter().any(|write| *write == Write::Delete(key.clone()));
-                txn.compares.retain(|compare| !taken(compare.key()));
+                let taken = |key: &Key| txn.writes().contains(&Write::Delete(key.clone()));
+                compares.retain(|compare| !taken(compare.key()));
             }
-            (Self::UnguardedRenewal, Purpose::Renew) => txn.compares.retain(|compare| !is_own(compare)),
+            (Self::UnguardedRenewal, Purpose::Renew) => compares.retain(|compare| !is_own(compare)),
             _ => {}
         }
-        request
+        compares
     }
 
     /// What a node is told.
@@ -102,7 +103,7 @@ impl Mutant {
                 }
                 Event::Changed(changes)
             }
-            (Self::ConfirmationsLost, Event::Stood(_, Stance::Off)) => Event::Tick,
+            (Self::ConfirmationsLost, Event::RoleConfirmed(_, Role::Off)) => Event::Tick,
             (Self::RearmedByARead, Event::Answered { request, sent, answer: Answer::Unknown })
                 if request.purpose == Purpose::HandOver =>
             {
@@ -122,11 +123,23 @@ impl Mutant {
 /// Makes a request look as if it had been asked under this session.
 fn pass_off(request: &mut Request, session: Revision) {
     request.session = Some(session);
-    for write in &mut request.txn.writes {
-        if let Write::Put(_, Value::Record(Record { owner: Some(holder) })) = write {
-            holder.session = session;
+    let mut txn = Txn::new();
+    for compare in request.txn.compares() {
+        let written = request.txn.writes().iter().find(|write| match write {
+            Write::Put(key, _) | Write::Delete(key) => key == compare.key(),
+        });
+        match written.cloned() {
+            Some(Write::Put(_, mut value)) => {
+                if let Value::Record(Record { owner: Some(holder) }) = &mut value {
+                    holder.session = session;
+                }
+                txn.put(compare.clone(), value);
+            }
+            Some(Write::Delete(_)) => txn.delete(compare.clone()),
+            None => txn.require(compare.clone()),
         }
     }
+    request.txn = txn;
 }
 
 fn is_own(compare: &Compare) -> bool {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::protocol::Timing;
-use crate::protocol::timing::least_silence;
+use mantle_protocol::Timing;
+use mantle_protocol::timing::least_silence;
 
 use super::clock::{Clock, Micros};
 use super::fault::Schedule;
@@ -94,7 +94,7 @@ impl HostPlan {
     /// How long it may at worst go on answering after it sent a renewal.
     pub(super) fn bound(&self) -> Duration {
         match self.fence {
-            Fence::Program => self.timing.right,
+            Fence::Program => self.timing.lease,
             Fence::Lifetime => self.lifetime() + Duration::from_secs(1) + Self::ALLOWANCE,
         }
     }
@@ -104,7 +104,7 @@ impl HostPlan {
 
     /// The address's lifetime: whole seconds that cover the right.
     pub(super) fn lifetime(&self) -> Duration {
-        let right = self.timing.right;
+        let right = self.timing.lease;
         Duration::from_secs(right.as_secs() + u64::from(right.subsec_nanos() > 0))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::{Answer, Change, Compare, Entry, Key, Revision, Txn, Value, Write};
+use mantle_protocol::{Answer, Change, Compare, Entry, Key, Revision, Txn, Value, Write};
 
 /// The store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -16,6 +16,11 @@ pub struct Store {
 impl Store {
     /// Carries out a transaction; what changed is what a watch will show.
     pub fn commit(&mut self, txn: &Txn) -> (Answer, Vec<Change>) {
+        self.commit_if(txn.compares(), txn.writes())
+    }
+
+    /// Carries out writes if the compares hold, whether or not these compare what is written.
+    pub fn commit_if(&mut self, compares: &[Compare], writes: &[Write]) -> (Answer, Vec<Change>) {
         let holds = |compare: &Compare| match compare {
             Compare::Created(key, revision) => {
                 self.keys.get(key).map_or(0, |entry| entry.created) == *revision
@@ -24,12 +29,12 @@ impl Store {
                 self.keys.get(key).map_or(0, |entry| entry.modified) == *revision
             }
         };
-        if !txn.compares.iter().all(holds) {
-            let found = txn.compares.iter().map(|compare| self.read(compare.key())).collect();
+        if !compares.iter().all(holds) {
+            let found = compares.iter().map(|compare| self.read(compare.key())).collect();
             return (Answer::Refused { revision: self.revision, found }, Vec::new());
         }
         self.revision += 1;
-        let changes = txn.writes.iter().map(|write| self.write(write)).collect();
+        let changes = writes.iter().map(|write| self.write(write)).collect();
         (Answer::Done(self.revision), changes)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::node::Purpose;
+use mantle_protocol::node::Purpose;
 
 use super::clock::Micros;
 

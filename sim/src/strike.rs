@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::protocol::{Event, Key, Value, Write};
 use mantle_ebpf::wire::Mac;
+use mantle_protocol::{Event, Key, Value, Write};
 
 use super::clock::Clock;
 use super::fault::Fault;
@@ -191,7 +191,7 @@ impl World {
             let timing = plan.timing;
             format!(
                 "{}: {:?}/{:?}/{:?}, fenced by {fence}, its clock at {} ppm",
-                plan.name, timing.renew, timing.right, timing.silence, plan.rate
+                plan.name, timing.renew, timing.lease, timing.silence, plan.rate
             )
         });
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::protocol::node::Request;
-use crate::protocol::{Answer, Change, Event, Instant, Revision};
+use mantle_protocol::node::Request;
+use mantle_protocol::{Answer, Change, Event, Instant, Revision};
 
 use super::clock::Micros;
 use super::etcd::{Etcd, Try};

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use etcd_client::{Client, Error, Event, EventType, WatchOptions};
-use mantle::protocol::{Instant, Revision};
+use mantle_protocol::{Instant, Revision};
 use tokio::sync::oneshot;
 
 use crate::clock::{now, wait_for};

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mantle::protocol::Instant;
 use mantle::wire::Mac;
+use mantle_protocol::Instant;
 
 use crate::asker::Asker;
 use crate::binaries;

@@ -11,7 +11,7 @@ use crate::clock::{now, wait_for};
 use crate::etcd::Relay;
 use crate::probe::Probes;
 use crate::{Client, EtcdCluster, EtcdOptions, History, Host, Lab, Process};
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// A VIP on the public switch.
 pub const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 100));

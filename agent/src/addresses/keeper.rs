@@ -9,7 +9,7 @@ use super::candidate::Candidate;
 use super::choose::{Choice, choose};
 use super::rule::{Purpose, Rule};
 use super::wishes::Wishes;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

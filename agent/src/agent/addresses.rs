@@ -33,7 +33,7 @@ use crate::config::{Config, HTTP};
 use crate::etcd::{SourceBook, Sources};
 use crate::link::{LinkEvent, Links, machine_links};
 use crate::observe::Counters;
-use crate::protocol::Event;
+use mantle_protocol::Event;
 
 /// No deadline: a look at least this often costs nothing.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);

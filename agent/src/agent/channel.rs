@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::dataplane::{Counters, LinkMode};
 use crate::health::Report;
 use crate::observe::command::Asked;
-use crate::protocol::{Change, Event, Instant, Key, Revision, Stance};
+use mantle_protocol::{Change, Event, Instant, Key, Revision, Role};
 
 /// How the kernel program fences a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct LinkFence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Stand so to a VIP.
-    Stand(IpAddr, Stance),
+    Stand(IpAddr, Role),
     /// The right of this session lasts until then.
     Right(Revision, Instant),
 }
@@ -87,7 +87,7 @@ fn record(change: &Change) -> Option<(IpAddr, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Entry, Record, Value};
+    use mantle_protocol::{Entry, Record, Value};
 
     fn ip(last: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, last])

@@ -22,8 +22,8 @@ use crate::dataplane::RightCell;
 use crate::etcd::{Committed, Etcd, StoreEvent};
 use crate::observe::Counters;
 use crate::observe::command::{Asked, Moved};
-use crate::protocol::node::{Happening, How, Purpose, Request};
-use crate::protocol::{Effect, Event, Instant, Node, Revision};
+use mantle_protocol::node::{How, Notice, Purpose, Request};
+use mantle_protocol::{Effect, Event, Instant, Node, Revision};
 
 /// The core loop and what it drives.
 pub(super) struct Core {
@@ -114,10 +114,21 @@ impl Core {
         for effect in self.node.handle_all(now, events) {
             match effect {
                 Effect::Commit(request) => self.commit(request),
-                Effect::Stand(vip, stance) => self.order(Order::Stand(vip, stance)),
-                Effect::Right(session, until) => self.move_right(session, until),
+                Effect::AssumeRole(vip, stance) => self.order(Order::Stand(vip, stance)),
+                Effect::Grant(session, until) => {
+                    if let Some(right) = &self.right {
+                        right.grant(session, until);
+                    }
+                    self.lease_moved(session, until);
+                }
+                Effect::Revoke(session) => {
+                    if let Some(right) = &self.right {
+                        right.revoke();
+                    }
+                    self.lease_moved(session, Instant::ZERO);
+                }
                 Effect::Relist => self.etcd.restart_watch(),
-                Effect::Tell(happening) => {
+                Effect::Notify(happening) => {
                     self.count(&happening);
                     self.answer_asked(&happening);
                     story::tell(&happening);
@@ -132,7 +143,7 @@ impl Core {
     fn translate(&mut self, news: News) -> Option<Event> {
         match news {
             News::Event(event) => {
-                if matches!(event, Event::Stood(..)) {
+                if matches!(event, Event::RoleConfirmed(..)) {
                     self.showing.soon();
                 }
                 Some(event)
@@ -218,13 +229,8 @@ impl Core {
         });
     }
 
-    /// Moves the right in the kernel program at once, for all VIPs with one store; the hands hear of it.
-    fn move_right(&mut self, session: Revision, until: Instant) {
-        match &self.right {
-            Some(right) if until == Instant::ZERO => right.revoke(),
-            Some(right) => right.grant(session, until),
-            None => {}
-        }
+    /// The lease has moved in the kernel program, for all VIPs with one store; the hands hear of it.
+    fn lease_moved(&mut self, session: Revision, until: Instant) {
         self.showing.soon();
         self.order(Order::Right(session, until));
     }
@@ -236,12 +242,10 @@ impl Core {
     }
 
     /// Tells whoever asked for a handoff what has become of it.
-    fn answer_asked(&mut self, happening: &Happening) {
+    fn answer_asked(&mut self, happening: &Notice) {
         let (vip, outcome) = match happening {
-            Happening::HandedOver { vip, to, epoch, .. } => {
-                (vip, Ok(Moved { to: to.clone(), epoch: *epoch }))
-            }
-            Happening::NotHandedOver { vip, why } => (vip, Err(why.to_string())),
+            Notice::HandedOver { vip, to, epoch, .. } => (vip, Ok(Moved { to: to.clone(), epoch: *epoch })),
+            Notice::NotHandedOver { vip, why } => (vip, Err(why.to_string())),
             _ => return,
         };
         for asked in self.asked.remove(vip).unwrap_or_default() {
@@ -250,25 +254,25 @@ impl Core {
         }
     }
 
-    fn count(&self, happening: &Happening) {
+    fn count(&self, happening: &Notice) {
         let counters = &self.counters;
         match happening {
-            Happening::BecameOwner { how: How::Claimed, .. } => {
+            Notice::BecameOwner { how: How::Claimed, .. } => {
                 counters.claims.inc();
             }
-            Happening::BecameOwner { how: How::TookOver { .. }, .. } => {
+            Notice::BecameOwner { how: How::TookOver { .. }, .. } => {
                 counters.takeovers.inc();
             }
-            Happening::HandedOver { .. } => {
+            Notice::HandedOver { .. } => {
                 counters.handoffs.inc();
             }
-            Happening::Released { .. } => {
+            Notice::Released { .. } => {
                 counters.releases.inc();
             }
-            Happening::RightOver { vips } => {
+            Notice::LeaseExpired { vips } => {
                 counters.lapses.inc_by(u64::try_from(*vips).unwrap_or(u64::MAX));
             }
-            Happening::Garbage(_) => {
+            Notice::Garbage(_) => {
                 counters.garbage.inc();
             }
             _ => {}

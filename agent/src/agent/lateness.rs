@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// For how long the worst is remembered at least.
 const REMEMBERED: Duration = Duration::from_secs(30);

@@ -56,8 +56,8 @@ use crate::etcd::{self, Etcd, Surveyor};
 use crate::health::{Checks, Report};
 use crate::link::OpenError;
 use crate::observe::{feed, listen, snapshot};
-use crate::protocol::Event;
-use crate::protocol::node::{Node, Settings};
+use mantle_protocol::Event;
+use mantle_protocol::node::{Node, Settings};
 
 /// Why an agent cannot run.
 #[derive(Debug, Error)]
@@ -149,7 +149,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
         mode: config.dataplane.mode,
         pin_name: pin_name(&config.runtime_dir),
         runtime_dir: config.runtime_dir.clone(),
-        right: config.timing.right,
+        right: config.timing.lease,
         news: news.clone(),
         counters: Arc::clone(&counters),
     };
@@ -169,7 +169,7 @@ pub fn run(config: &Config, mut guard: Option<Guard>) -> Result<(), RunError> {
     let core = Core {
         node,
         etcd,
-        patience: config.timing.right,
+        patience: config.timing.lease,
         right,
         hands: orders,
         news: news.clone(),

@@ -14,8 +14,8 @@ use crate::etcd::{EndpointStatus, Etcd};
 use crate::health::Report;
 use crate::observe::status::{Fence, SessionState};
 use crate::observe::{Publisher, Snapshot, snapshot};
-use crate::protocol::node::{PeerLook, Standing, VipLook};
-use crate::protocol::{Instant, Node, Revision, Timing};
+use mantle_protocol::node::{PeerStatus, Standing, VipStatus};
+use mantle_protocol::{Instant, Node, Revision, Timing};
 
 /// Publishes snapshots of the core.
 pub(super) struct Showing {
@@ -164,7 +164,7 @@ fn session(now: Instant, facts: &Facts, node: &Node, endpoints: &[EndpointStatus
     snapshot::Session {
         state,
         id,
-        right_until: Some(node.right()).filter(|right| *right > Instant::ZERO),
+        right_until: Some(node.lease()).filter(|right| *right > Instant::ZERO),
         bound: node.bound(),
         timing: facts.timing,
         reason,
@@ -174,18 +174,18 @@ fn session(now: Instant, facts: &Facts, node: &Node, endpoints: &[EndpointStatus
 /// Whether the session lives and its renewals come through. A standby renews so seldom that between two of them its right
 /// may end for a moment, which is nothing to report.
 fn is_acknowledged(now: Instant, facts: &Facts, node: &Node) -> bool {
-    let overdue = now.since(node.right()) > facts.timing.standby_renew();
+    let overdue = now.since(node.lease()) > facts.timing.standby_renew();
     matches!(node.standing(), Standing::Live(_)) && !overdue
 }
 
-fn vip(facts: &Facts, seen: &Seen, look: VipLook<'_>) -> snapshot::Vip {
+fn vip(facts: &Facts, seen: &Seen, look: VipStatus<'_>) -> snapshot::Vip {
     let link = facts.links.get(&look.ip).cloned().unwrap_or_default();
     let objection = || Some(seen.health.as_ref()?.objection(look.ip)?.into());
     let fence = seen.fences.get(&link).copied().unwrap_or_default();
     snapshot::Vip {
         vip: look.ip,
         link,
-        stance: look.stance,
+        stance: look.role,
         owner: look.holder.map(|holder| holder.node.clone()),
         epoch: look.epoch,
         ready: look.ready,
@@ -208,7 +208,7 @@ fn endpoint(status: EndpointStatus) -> snapshot::Endpoint {
     }
 }
 
-fn peer(peer: PeerLook<'_>) -> snapshot::Peer {
+fn peer(peer: PeerStatus<'_>) -> snapshot::Peer {
     snapshot::Peer {
         node: peer.name.clone(),
         session: peer.created,

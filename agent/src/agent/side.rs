@@ -15,7 +15,7 @@ use super::RunError;
 use super::channel::News;
 use super::guardian::{Guard, Loss};
 use crate::observe::{Feed, command, health, http, listen, serve};
-use crate::protocol::Event;
+use mantle_protocol::Event;
 
 /// The side thread and what it needs.
 pub(super) struct Side<'a> {

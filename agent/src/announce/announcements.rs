@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use super::announcer::{AnnounceError, Announcer};
 use super::frames::Frames;
 use super::schedule::{Pace, Schedule};
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// What frames leave by.
 pub trait Outlet {

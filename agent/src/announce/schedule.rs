@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// How long after a frame was not taken the next try comes; doubled from try to try.
 const FIRST_RETRY: Duration = Duration::from_millis(5);

@@ -12,8 +12,8 @@ use anyhow::Context;
 use crate::observe::Status;
 use crate::observe::client::{self, AskError};
 use crate::observe::command::{HANDOFF, HandedOver, OUTCOME_WITHIN};
-use crate::observe::status::Stance;
-use crate::protocol::NodeName;
+use crate::observe::status::Role;
+use mantle_protocol::NodeName;
 
 /// No agent is running behind the socket.
 const NOT_RUNNING: u8 = 3;
@@ -79,9 +79,9 @@ fn drained(socket: &Path, vip: IpAddr) -> anyhow::Result<&'static str> {
         };
         let status: Status = serde_json::from_str(&json).context("the agent's status cannot be read")?;
         match status.vips.iter().find(|shown| shown.vip == vip).map(|shown| shown.stance) {
-            Some(Stance::Forwarding | Stance::Yielding) => sleep(LOOK_EVERY),
-            Some(Stance::Owner) => return Ok("owner again"),
-            Some(Stance::Off | Stance::Prepared) | None => return Ok("drained"),
+            Some(Role::Forwarding | Role::Yielding) => sleep(LOOK_EVERY),
+            Some(Role::Owner) => return Ok("owner again"),
+            Some(Role::Off | Role::Prepared) | None => return Ok("drained"),
         }
     }
 }

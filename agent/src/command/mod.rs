@@ -21,7 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::agent;
 use crate::config::{self, Config};
 use crate::observe::log::LogFormat;
-use crate::protocol::NodeName;
+use mantle_protocol::NodeName;
 
 const FAILED: u8 = 1;
 const WRONG_CONFIG: u8 = 2;

@@ -10,7 +10,7 @@ use super::origin::{Origin, Position};
 use super::report::Report;
 use super::{Announce, Config, Dataplane, Etcd, Guardian, Handoff, Health, Http, Vip, kind, source};
 use crate::addresses::Wishes;
-use crate::protocol::{NodeName, Timing};
+use mantle_protocol::{NodeName, Timing};
 
 /// What the documents read so far say.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::protocol::WhenNobodyIsReady;
+use mantle_protocol::WhenNobodyIsReady;
 
 /// What decides whether this node is ready, beside its links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::mantle::one_of;
 use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
-use crate::protocol::WhenNobodyIsReady;
+use mantle_protocol::WhenNobodyIsReady;
 
 pub(super) const KEYS: &[&str] = &["checks", "whenNobodyIsReady"];
 

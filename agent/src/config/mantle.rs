@@ -13,7 +13,7 @@ use super::node::{Content, Node};
 use super::report::Report;
 use super::section::{Section, scalar};
 use super::{Announce, Handoff, Mode, addresses, etcd, health, replies};
-use crate::protocol::{NodeName, Timing};
+use mantle_protocol::{NodeName, Timing};
 
 pub(super) const KIND: &str = "MantleConfig";
 
@@ -138,7 +138,7 @@ fn timing(node: &Node, report: &mut Report) -> Option<Timing> {
     let section = Section::open(node, "timing", report)?.only(&["renew", "right", "silence"], report);
     let mut time = |key, example| Some(section.required(key, example, report, duration)?.1);
     let (renew, right, silence) = (time("renew", "200ms"), time("right", "1s"), time("silence", "1300ms"));
-    let timing = Timing { renew: renew?, right: right?, silence: silence? };
+    let timing = Timing { renew: renew?, lease: right?, silence: silence? };
     timing.check().map_err(|error| report.error(section.position, error)).ok()
 }
 

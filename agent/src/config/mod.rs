@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::addresses::Wishes;
-use crate::protocol::{NodeName, Timing};
+use mantle_protocol::{NodeName, Timing};
 
 pub use self::address::AddressError;
 pub use self::check::{Check, CheckKind, CheckPace, CheckTls, CommandCheck, Health, HttpCheck};

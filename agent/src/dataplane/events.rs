@@ -12,8 +12,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Receiver;
 
-use crate::protocol::Instant;
 use crate::wire::Mac;
+use mantle_protocol::Instant;
 
 /// Something the kernel program saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use mantle_ebpf::layout;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// A handle on the right of the node's session, as the kernel program sees it.
 ///

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// How long to wait after a first failure, and at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::endpoint::Connection;
 use super::failure::{Errand, Failure};
 use super::handle::Etcd;
 use super::list::{self, Listing};
-use crate::protocol::Revision;
+use mantle_protocol::Revision;
 
 /// A watch that has begun, and what the keys were before its first change.
 pub(super) struct Begun {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Handoffs, Holder, Key, Offer, Preparation, Record, Revision, Session, Timing, Value};
+use mantle_protocol::{Handoffs, Holder, Key, Offer, Preparation, Record, Revision, Session, Timing, Value};
 
 /// A value longer than this is not read: none of ours comes near it, not with 4096 VIPs that are ready and offered at once.
 const LONGEST: usize = 512 * 1024;
@@ -172,7 +172,7 @@ fn decode_session(bytes: &[u8]) -> Option<Session> {
     Some(Session {
         machine: text.machine,
         bound: within(text.bound_ms, Timing::LONGEST_BOUND)?,
-        renew: within(text.renew_ms, Timing::LONGEST_RIGHT)?,
+        renew: within(text.renew_ms, Timing::LONGEST_LEASE)?,
         links,
         addresses: text.addresses,
         ready: text.ready,

@@ -9,7 +9,7 @@ use super::failure::{Cause, Errand};
 use super::handle::Etcd;
 use super::{ranking, transaction};
 use crate::clock;
-use crate::protocol::{Answer, Instant, Txn, Write};
+use mantle_protocol::{Answer, Instant, Txn, Write};
 
 /// What became of a transaction, and when the try that etcd answered was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Etcd {
         self.prefer(number);
         self.warm();
         // A deletion alone leaves no trace when the key was gone: only a put is sure to show up in the watch.
-        let shows = txn.writes.iter().any(|write| matches!(write, Write::Put(..)));
+        let shows = txn.writes().iter().any(|write| matches!(write, Write::Put(..)));
         if let Answer::Done(revision) = answer
             && shows
         {

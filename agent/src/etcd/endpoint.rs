@@ -24,7 +24,7 @@ use super::ranking::Standing;
 use super::settings::Settings;
 use super::source::Way;
 use crate::clock;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// The most we read in one answer. etcd's own default for requests is 1.5 MiB, and somebody else may have filled that
 /// with garbage.

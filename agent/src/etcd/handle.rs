@@ -12,7 +12,7 @@ use super::hedge::Usual;
 use super::keyspace::Keyspace;
 use super::ranking::Standing;
 use super::settings::Settings;
-use crate::protocol::Revision;
+use mantle_protocol::Revision;
 
 /// Our keys in etcd. Cheap to clone; all clones share connections and what was learned of the endpoints.
 #[derive(Clone)]

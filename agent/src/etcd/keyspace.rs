@@ -3,7 +3,7 @@
 use etcd_client::KeyValue;
 
 use super::codec;
-use crate::protocol::{Change, Entry, Key, Revision};
+use mantle_protocol::{Change, Entry, Key, Revision};
 
 /// The keys below our prefix.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use etcd_client::{GetOptions, KeyValue};
 use super::endpoint::{Connection, Endpoint};
 use super::failure::{Cause, Errand, Failure};
 use super::keyspace::Keyspace;
-use crate::protocol::Revision;
+use mantle_protocol::Revision;
 
 /// How many keys to ask for at once: with values as long as we read them this stays below the longest answer.
 const PAGE: i64 = 200;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::failure::Failure;
-use crate::protocol::{Change, Revision};
+use mantle_protocol::{Change, Revision};
 
 /// How long the watch may take to show a write of ours that etcd has acknowledged.
 pub(super) const SHOWN_WITHIN: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use super::failure::Failure;
 use super::handle::Etcd;
 use super::{list, ranking};
-use crate::protocol::Change;
+use mantle_protocol::Change;
 
 impl Etcd {
     /// Makes the connections that are missing, in the background, for a caller who will want them soon.

@@ -22,7 +22,7 @@ use super::commit::{Committed, Try};
 use super::failure::{Cause, Errand};
 use super::handle::Etcd;
 use super::ranking;
-use crate::protocol::{Answer, Instant, Txn};
+use mantle_protocol::{Answer, Instant, Txn};
 
 /// A renewal on its way, to one endpoint or more.
 ///

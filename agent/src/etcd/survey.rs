@@ -22,7 +22,7 @@ use super::failure::{Cause, Errand, Failure};
 use super::keyspace::Keyspace;
 use super::settings::Settings;
 use crate::clock;
-use crate::protocol::{Key, NodeName, Revision};
+use mantle_protocol::{Key, NodeName, Revision};
 
 /// How many commits are timed.
 const COMMITS: usize = 20;

@@ -6,12 +6,12 @@ use etcd_client::{Compare as EtcdCompare, CompareOp, Txn as EtcdTxn, TxnOp, TxnO
 
 use super::codec;
 use super::keyspace::Keyspace;
-use crate::protocol::{Answer, Change, Compare, Key, Txn, Write};
+use mantle_protocol::{Answer, Change, Compare, Key, Txn, Write};
 
 /// The transaction as etcd takes it: all writes if all compares hold, else a reading of the compared keys.
 pub(super) fn request(txn: &Txn, keys: &Keyspace) -> EtcdTxn {
     let compares: Vec<_> = txn
-        .compares
+        .compares()
         .iter()
         .map(|compare| match compare {
             Compare::Created(key, revision) => {
@@ -23,7 +23,7 @@ pub(super) fn request(txn: &Txn, keys: &Keyspace) -> EtcdTxn {
         })
         .collect();
     let writes: Vec<_> = txn
-        .writes
+        .writes()
         .iter()
         .map(|write| match write {
             Write::Put(key, value) => TxnOp::put(keys.full(key), codec::encode(value), None),
@@ -56,5 +56,5 @@ pub(super) fn answer(txn: &Txn, response: &TxnResponse, keys: &Keyspace) -> Answ
 
 /// Each compared key once, in an order that the request and its answer share.
 fn compared(txn: &Txn) -> BTreeSet<&Key> {
-    txn.compares.iter().map(Compare::key).collect()
+    txn.compares().iter().map(Compare::key).collect()
 }

@@ -31,7 +31,7 @@ use super::list::Listing;
 use super::news::{Loss, SHOWN_WITHIN, StoreEvent};
 use super::ranking;
 use crate::clock;
-use crate::protocol::{Change, Revision};
+use mantle_protocol::{Change, Revision};
 
 /// A watch that lived this long was sound: when it breaks the next one begins without much of a wait.
 const SOUND_AFTER: Duration = Duration::from_secs(5);

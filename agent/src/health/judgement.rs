@@ -1,7 +1,7 @@
 //! What a row of results makes of a check.
 
 use crate::config::CheckPace;
-use crate::protocol::{Health, Instant};
+use mantle_protocol::{Health, Instant};
 
 /// A check's results so far, as far as they still matter.
 ///

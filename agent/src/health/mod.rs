@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use self::watcher::Watcher;
 use crate::config::Check;
-use crate::protocol::{Health, Instant};
+use mantle_protocol::{Health, Instant};
 
 /// How long the end of a command that is cut short may take.
 const END_WITHIN: Duration = Duration::from_secs(1);

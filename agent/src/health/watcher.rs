@@ -17,7 +17,7 @@ use super::probe::Prober;
 use super::{CheckLook, Outcome, Report};
 use crate::clock;
 use crate::config::Check;
-use crate::protocol::{Health, Instant};
+use mantle_protocol::{Health, Instant};
 
 /// How often it is told what came of the tries while no verdict changes.
 const EVERY: Duration = Duration::from_millis(250);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::Timing;
+use mantle_protocol::Timing;
 
 /// How long the kernel keeps a VIP that is not put again, in the whole seconds it counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ impl Lifetime {
 }
 
 // Lifetimes reach as far as rights do.
-const _: () = assert!(Timing::LONGEST_RIGHT.as_secs() == Lifetime::LONGEST_COVERING.0 as u64);
+const _: () = assert!(Timing::LONGEST_LEASE.as_secs() == Lifetime::LONGEST_COVERING.0 as u64);
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::{Feed, http};
-use crate::protocol::{Epoch, NodeName};
+use mantle_protocol::{Epoch, NodeName};
 
 /// Where a handoff is asked for.
 pub const HANDOFF: &str = "/handoff";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 
 use super::choices::Choices;
-use crate::protocol::Answer;
+use mantle_protocol::Answer;
 
 /// The agent's counters.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::etcd::Survey;
-use crate::protocol::{Instant, Stance};
+use mantle_protocol::{Instant, Role};
 
 use super::{Counters, Snapshot, Status};
 
@@ -75,7 +75,7 @@ impl Feed {
 
     /// Whether the node still serves connections of a VIP that it has handed over.
     pub fn is_draining(&self) -> bool {
-        self.snapshot().vips.iter().any(|vip| matches!(vip.stance, Stance::Forwarding { .. }))
+        self.snapshot().vips.iter().any(|vip| matches!(vip.stance, Role::Forwarding { .. }))
     }
 
     /// How long ago the core thread last moved.

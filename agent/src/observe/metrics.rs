@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::dataplane::Counter;
 use crate::etcd::{Member, Survey};
 use crate::health::CheckLook;
-use crate::protocol::{Health, Instant, Stance};
+use mantle_protocol::{Health, Instant, Role};
 
 use super::counters::Latencies;
 use super::status::{Fence, LinkMode, SessionState};
@@ -98,7 +98,7 @@ impl Page<'_> {
         self.gauges("vip_owner", "Whether this node is the VIP's owner", owner)?;
         let ready = each(&|vip| vip.ready.into());
         self.gauges("vip_ready", "Whether this node is ready for the VIP", ready)?;
-        let forwarding = each(&|vip| matches!(vip.stance, Stance::Forwarding { .. }).into());
+        let forwarding = each(&|vip| matches!(vip.stance, Role::Forwarding { .. }).into());
         let help = "Whether the node has handed the VIP over and serves the connections it still has";
         self.gauges("vip_forwarding", help, forwarding)?;
         let left = each(&|vip| vip.connections.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)));
@@ -362,7 +362,7 @@ mod tests {
 
     use super::super::{feed, sample};
     use super::*;
-    use crate::protocol::Answer;
+    use mantle_protocol::Answer;
 
     const DOCS: &str = include_str!("../../../docs/metrics.md");
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::dataplane::{Counters, LinkMode};
 use crate::etcd::{Cause, Commits, Errand, Failure, Member, Survey};
 use crate::health::{CheckLook, Outcome};
-use crate::protocol::{Health, Instant, Stance, Timing};
+use mantle_protocol::{Health, Instant, Role, Timing};
 
 use super::snapshot::{Endpoint, Etcd, Link, Node, Peer, Session, Snapshot, Vip};
 use super::status::{Fence, SessionState, Status};
@@ -65,7 +65,7 @@ pub(super) fn snapshot() -> Snapshot {
             Vip {
                 vip: "192.168.0.15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Owner { epoch: 5310, bound: Duration::from_secs(1), drain: None },
+                stance: Role::Owner { epoch: 5310, bound: Duration::from_secs(1), drain: None },
                 owner: Some("cp-1".parse().unwrap()),
                 epoch: 5310,
                 ready: true,
@@ -78,7 +78,7 @@ pub(super) fn snapshot() -> Snapshot {
             Vip {
                 vip: "fd00::15".parse().unwrap(),
                 link: "enp0s2".into(),
-                stance: Stance::Off,
+                stance: Role::Off,
                 owner: Some("cp-2".parse().unwrap()),
                 epoch: 5311,
                 ready: true,
@@ -91,7 +91,7 @@ pub(super) fn snapshot() -> Snapshot {
             Vip {
                 vip: "192.168.7.1".parse().unwrap(),
                 link: "enp0s9".into(),
-                stance: Stance::Off,
+                stance: Role::Off,
                 owner: None,
                 epoch: 0,
                 ready: false,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::dataplane::{Counters, LinkMode};
 use crate::health::CheckLook;
-use crate::protocol::{Epoch, Instant, NodeName, Revision, Stance, Timing};
+use mantle_protocol::{Epoch, Instant, NodeName, Revision, Role, Timing};
 
 use super::status::{self, Fence, SessionState, Status};
 
@@ -110,7 +110,7 @@ pub struct Vip {
     /// The link, as the configuration names it.
     pub link: Arc<str>,
     /// How this node stands to it.
-    pub stance: Stance,
+    pub stance: Role,
     /// The node its record names.
     pub owner: Option<NodeName>,
     /// The mod revision of its record; 0 if there is none.
@@ -156,7 +156,7 @@ impl Snapshot {
 
     /// Whether this node is owner of `vip` at `now`: a right that is over makes none, whatever the stance.
     pub fn owns(&self, vip: &Vip, now: Instant) -> bool {
-        matches!(vip.stance, Stance::Owner { .. }) && !self.right_left(now).is_zero()
+        matches!(vip.stance, Role::Owner { .. }) && !self.right_left(now).is_zero()
     }
 
     /// The strongest fence the node can use.
@@ -193,7 +193,7 @@ impl Snapshot {
                 bound_ms: whole_ms(self.session.bound),
                 timing: status::Timing {
                     renew_ms: whole_ms(self.session.timing.renew),
-                    right_ms: whole_ms(self.session.timing.right),
+                    right_ms: whole_ms(self.session.timing.lease),
                     silence_ms: whole_ms(self.session.timing.silence),
                 },
                 reason: self.session.reason.as_deref().map(str::to_owned),
@@ -245,14 +245,14 @@ fn check_status(check: &CheckLook, now: Instant) -> status::Check {
 
 impl Vip {
     fn status(&self, now: Instant, right_left_ms: u64) -> status::Vip {
-        let stance = status::Stance::from(self.stance);
+        let stance = status::Role::from(self.stance);
         status::Vip {
             vip: self.vip,
             link: self.link.to_string(),
             stance,
             owner: self.owner.as_ref().map(ToString::to_string),
             epoch: self.epoch,
-            right_left_ms: (stance == status::Stance::Owner).then_some(right_left_ms),
+            right_left_ms: (stance == status::Role::Owner).then_some(right_left_ms),
             ready: self.ready,
             waits_for: self.waits_for.as_deref().map(str::to_owned),
             fence: self.fence,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::{self, Counter, Counters};
-use crate::protocol::{self, Epoch, Revision};
+use mantle_protocol::{Epoch, Revision};
 
 /// The status of one agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,12 +214,12 @@ pub enum Health {
     Failing,
 }
 
-impl From<protocol::Health> for Health {
-    fn from(health: protocol::Health) -> Self {
+impl From<mantle_protocol::Health> for Health {
+    fn from(health: mantle_protocol::Health) -> Self {
         match health {
-            protocol::Health::Unknown => Self::Unknown,
-            protocol::Health::Good => Self::Good,
-            protocol::Health::Failing => Self::Failing,
+            mantle_protocol::Health::Unknown => Self::Unknown,
+            mantle_protocol::Health::Good => Self::Good,
+            mantle_protocol::Health::Failing => Self::Failing,
         }
     }
 }
@@ -243,7 +243,7 @@ pub struct Vip {
     /// The link, as the configuration names it.
     pub link: String,
     /// How this node stands to it.
-    pub stance: Stance,
+    pub stance: Role,
     /// The node that its record names.
     pub owner: Option<String>,
     /// The mod revision of its record.
@@ -268,7 +268,7 @@ pub struct Vip {
 /// How a node stands to a VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stance {
+pub enum Role {
     /// Silent.
     Off,
     /// About to follow its owner.
@@ -281,14 +281,14 @@ pub enum Stance {
     Forwarding,
 }
 
-impl From<protocol::Stance> for Stance {
-    fn from(stance: protocol::Stance) -> Self {
+impl From<mantle_protocol::Role> for Role {
+    fn from(stance: mantle_protocol::Role) -> Self {
         match stance {
-            protocol::Stance::Off => Self::Off,
-            protocol::Stance::Prepared { .. } => Self::Prepared,
-            protocol::Stance::Owner { .. } => Self::Owner,
-            protocol::Stance::Yielding { .. } => Self::Yielding,
-            protocol::Stance::Forwarding { .. } => Self::Forwarding,
+            mantle_protocol::Role::Off => Self::Off,
+            mantle_protocol::Role::Prepared { .. } => Self::Prepared,
+            mantle_protocol::Role::Owner { .. } => Self::Owner,
+            mantle_protocol::Role::Yielding { .. } => Self::Yielding,
+            mantle_protocol::Role::Forwarding { .. } => Self::Forwarding,
         }
     }
 }

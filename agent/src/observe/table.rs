@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Status;
 use super::health;
-use super::status::{Check, Fence, Health, Kernel, Link, LinkMode, Peer, SessionState, Stance, Try, Vip};
+use super::status::{Check, Fence, Health, Kernel, Link, LinkMode, Peer, Role, SessionState, Try, Vip};
 
 /// Draws the status; with colours if `colour`.
 pub fn draw(status: &Status, colour: bool) -> String {
@@ -174,11 +174,11 @@ fn vip_row(vip: &Vip) -> [Cell; 9] {
         Cell::strong(vip.vip.to_string()),
         Cell::plain(&vip.link),
         match vip.stance {
-            Stance::Owner => Cell::good("owner"),
-            Stance::Prepared => Cell::plain("prepared"),
-            Stance::Yielding => Cell::warning("yielding"),
-            Stance::Forwarding => Cell::warning("forwarding"),
-            Stance::Off => Cell::plain("off"),
+            Role::Owner => Cell::good("owner"),
+            Role::Prepared => Cell::plain("prepared"),
+            Role::Yielding => Cell::warning("yielding"),
+            Role::Forwarding => Cell::warning("forwarding"),
+            Role::Off => Cell::plain("off"),
         },
         owner,
         Cell::plain(vip.epoch.to_string()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mantle::observe::snapshot::{Endpoint, Etcd, Node, Session, Snapshot, Vip};
 use mantle::observe::status::{Fence, SessionState};
-use mantle::protocol::{Instant, Stance, Timing};
+use mantle_protocol::{Instant, Role, Timing};
 
 const NOW: Instant = Instant::from_boot(Duration::from_secs(1000));
 
@@ -46,7 +46,7 @@ pub(super) fn snapshot() -> Snapshot {
         vips: vec![Vip {
             vip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
             link: "eth0".into(),
-            stance: Stance::Owner { epoch: 2, bound: Duration::from_secs(1), drain: None },
+            stance: Role::Owner { epoch: 2, bound: Duration::from_secs(1), drain: None },
             owner: Some("a".parse().expect("a name")),
             epoch: 2,
             ready: true,

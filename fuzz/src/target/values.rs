@@ -7,7 +7,7 @@
 use std::str;
 
 use mantle::etcd::{decode, encode};
-use mantle::protocol::{Key, Value};
+use mantle_protocol::{Key, Value};
 
 use super::world::{Fate, World};
 

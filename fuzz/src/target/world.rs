@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle::protocol::node::{Request, Settings};
-use mantle::protocol::{
-    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Stance, Timing, Value,
+use mantle::wire::Mac;
+use mantle_protocol::node::{Request, Settings};
+use mantle_protocol::{
+    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Role, Timing, Value,
     WhenNobodyIsReady, Write,
 };
-use mantle::wire::Mac;
 
 /// What becomes of a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl World {
         let links = BTreeMap::from([("eth0".to_owned(), MAC)]);
         world.tell(Event::Found { standing: BTreeSet::new(), halfway: BTreeSet::new() });
         let macs = vips.iter().map(|vip| (*vip, MAC)).collect();
-        world.tell(Event::Facts { links, ready: vips, bound: Timing::DEFAULT.right, macs });
+        world.tell(Event::Facts { links, ready: vips, bound: Timing::DEFAULT.lease, macs });
         world.list();
         world
     }
@@ -132,34 +132,35 @@ impl World {
                 self.now = self.now + Duration::from_millis(1);
                 events.push_back(Event::Answered { request, sent, answer });
             }
-            Effect::Stand(vip, stance) => {
-                if matches!(stance, Stance::Owner { .. }) {
-                    assert!(self.node.right() > Instant::ZERO, "I2: owner of {vip} without a right");
+            Effect::AssumeRole(vip, stance) => {
+                if matches!(stance, Role::Owner { .. }) {
+                    assert!(self.node.lease() > Instant::ZERO, "I2: owner of {vip} without a right");
                 }
-                events.push_back(Event::Stood(vip, stance));
+                events.push_back(Event::RoleConfirmed(vip, stance));
             }
-            Effect::Right(_, until) => {
-                assert!(until <= self.now + Timing::DEFAULT.right, "I3: a right from a renewal not yet sent");
+            Effect::Revoke(_) => {}
+            Effect::Grant(_, until) => {
+                assert!(until <= self.now + Timing::DEFAULT.lease, "I3: a right from a renewal not yet sent");
             }
             Effect::Relist => {
                 let all = self.store.keys().map(|key| self.read(key)).collect();
                 events.push_back(Event::Listed(self.revision, all));
             }
-            Effect::Tell(_) => {}
+            Effect::Notify(_) => {}
             Effect::Ended => panic!("nobody asked the node to end"),
         }
     }
 
     fn commit(&mut self, Request { txn, .. }: &Request, events: &mut VecDeque<Event>) -> Answer {
-        assert!(!txn.compares.is_empty(), "I5: {txn:?} compares nothing");
-        assert!(txn.writes.len() <= 128, "etcd takes 128 operations");
+        assert!(!txn.compares().is_empty(), "I5: {txn:?} compares nothing");
+        assert!(txn.writes().len() <= 128, "etcd takes 128 operations");
         let fate = self.fates.pop_front().unwrap_or_default();
         match fate {
             Fate::Failed => return Answer::Failed,
             Fate::Lost => return Answer::Unknown,
             Fate::Answered | Fate::Late => {}
         }
-        let holds = txn.compares.iter().all(|compare| match compare {
+        let holds = txn.compares().iter().all(|compare| match compare {
             Compare::Created(key, revision) => {
                 self.store.get(key).map_or(0, |entry| entry.created) == *revision
             }
@@ -169,7 +170,7 @@ impl World {
         });
         let answer = if holds {
             self.revision += 1;
-            let changes = txn.writes.iter().map(|write| match write {
+            let changes = txn.writes().iter().map(|write| match write {
                 Write::Put(key, value) => self.write(key.clone(), value.clone()),
                 Write::Delete(key) => {
                     self.store.remove(key);
@@ -180,7 +181,7 @@ impl World {
             events.push_back(Event::Changed(changes));
             Answer::Done(self.revision)
         } else {
-            let found = txn.compares.iter().map(|compare| self.read(compare.key())).collect();
+            let found = txn.compares().iter().map(|compare| self.read(compare.key())).collect();
             Answer::Refused { revision: self.revision, found }
         };
         if fate == Fate::Late { Answer::Unknown } else { answer }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::node::Purpose;
-use crate::protocol::{Event, Key};
+use mantle_protocol::node::Purpose;
+use mantle_protocol::{Event, Key};
 
 use super::state::{Agent, Host, State};
 

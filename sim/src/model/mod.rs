@@ -26,10 +26,10 @@ pub use action::{Action, End, Fault, Waiting};
 pub use exhaust::{Exhausted, Violated, exhaust, refute};
 pub use state::State;
 
-use crate::protocol::node::{Purpose, Settings};
-use crate::protocol::{Answer, Event, Key, NodeName, Timing, WhenNobodyIsReady};
 use crate::{Clock, Kernel, Mutant, Store};
 use hashed::Hashed;
+use mantle_protocol::node::{Purpose, Settings};
+use mantle_protocol::{Answer, Event, Key, NodeName, Timing, WhenNobodyIsReady};
 use state::Host;
 
 /// How far a model goes.
@@ -72,7 +72,7 @@ impl Model {
     /// S is what the safety rule asks for at least.
     const TIMING: Timing = Timing {
         renew: Duration::from_millis(30),
-        right: Duration::from_micros(65_500),
+        lease: Duration::from_micros(65_500),
         silence: Duration::from_micros(106_875),
     };
 
@@ -113,7 +113,7 @@ impl Model {
     fn facts(&self, at: usize, is_ready: bool) -> Event {
         let last = if at == 0 { 1 } else { 2 };
         let mac = Mac([2, 0, 0, 0, 0, last]);
-        let bound = Self::TIMING.right;
+        let bound = Self::TIMING.lease;
         Event::Facts {
             links: BTreeMap::from([("eth0".to_owned(), mac)]),
             ready: if is_ready { self.vips() } else { BTreeSet::new() },

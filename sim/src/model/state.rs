@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::protocol::node::Request;
-use crate::protocol::{Change, Event, Instant, Key, Node, Revision, Stance};
 use crate::{Clock, Kernel, Micros, Store};
+use mantle_protocol::node::Request;
+use mantle_protocol::{Change, Event, Instant, Key, Node, Revision, Role};
 
 use super::hashed::Hashed;
 
@@ -82,7 +82,7 @@ pub(super) struct Agent {
     /// Whether it waits for a list of all keys.
     pub(super) lists: bool,
     /// Orders to the hands, each with the session that was live when it was given.
-    pub(super) orders: Vec<(IpAddr, Stance, Revision)>,
+    pub(super) orders: Vec<(IpAddr, Role, Revision)>,
     /// Whether the hands do not get to them.
     pub(super) slow_hands: bool,
 }

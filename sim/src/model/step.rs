@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::protocol::node::{Purpose, Request};
-use crate::protocol::{Answer, Effect, Event, Instant, Key, Node, Record, Stance, Value, Write};
 use crate::{Entry, Mutant, State};
+use mantle_protocol::node::{Purpose, Request};
+use mantle_protocol::{Answer, Effect, Event, Instant, Key, Node, Record, Role, Value, Write};
 
 use super::Model;
 use super::action::{Action, End, Fault, Waiting};
@@ -71,7 +71,7 @@ impl World {
             Action::Hands(at) => self.hosts[at].change(|host| host.hands(model)),
             Action::Commit(at) => {
                 let ask = self.hosts[at].change(|host| host.asks.remove(0));
-                self.commit(at, &ask);
+                self.commit(model, at, &ask);
             }
             Action::GiveUp(at, waiting, number) => self.give_up(model, at, waiting, number),
         }
@@ -210,8 +210,11 @@ impl World {
     }
 
     /// etcd carries out a request, shows what it changed, and answers.
-    fn commit(&mut self, at: usize, ask: &Ask) {
-        let (answer, changes) = self.store.change(|store| store.commit(&ask.request.txn));
+    fn commit(&mut self, model: &Model, at: usize, ask: &Ask) {
+        let whole = || ask.request.txn.compares().to_vec();
+        let compares = model.broken.map_or_else(whole, |mutant| mutant.compares(&ask.request));
+        let (answer, changes) =
+            self.store.change(|store| store.commit_if(&compares, ask.request.txn.writes()));
         let done = matches!(answer, Answer::Done(_));
         if done
             && (self.gives_up_what_stands(at, &ask.request)
@@ -237,7 +240,7 @@ impl World {
     fn gives_up_what_stands(&self, at: usize, request: &Request) -> bool {
         let (kernel, now) = (&self.hosts[at].kernel, self.clock(at));
         let nobody = Value::Record(Record { owner: None });
-        request.txn.writes.iter().any(|write| match write {
+        request.txn.writes().iter().any(|write| match write {
             Write::Put(Key::Vip(ip), value) => *value == nobody && kernel.stands(*ip, now),
             Write::Delete(Key::Node(_)) if request.purpose == Purpose::End => {
                 kernel.entries.keys().any(|ip| kernel.stands(*ip, now))
@@ -250,7 +253,7 @@ impl World {
     fn hands_over_what_is_heard(&self, at: usize, request: &Request) -> bool {
         let (kernel, now) = (&self.hosts[at].kernel, self.clock(at));
         request.purpose == Purpose::HandOver
-            && request.txn.writes.iter().any(|write| match write {
+            && request.txn.writes().iter().any(|write| match write {
                 Write::Put(Key::Vip(ip), _) => kernel.is_heard(*ip, now),
                 _ => false,
             })
@@ -278,7 +281,7 @@ impl Host {
         self.life += 1;
     }
 
-    fn show(&mut self, changes: &[crate::protocol::Change]) {
+    fn show(&mut self, changes: &[mantle_protocol::Change]) {
         let Some(agent) = &mut self.agent else { return };
         for change in changes {
             agent.news.entry(change.key.clone()).or_default().push(change.clone());
@@ -300,20 +303,16 @@ impl Host {
         let Some(agent) = &mut self.agent else { return };
         match effect {
             Effect::Commit(request) => {
-                let request = match model.broken {
-                    Some(mutant) => mutant.asks(request),
-                    None => request,
-                };
                 let request = Arc::new(request);
                 self.asks.push(Ask { life: self.life, sent: now, request, given_up: false });
             }
-            Effect::Stand(ip, stance) => {
+            Effect::AssumeRole(ip, stance) => {
                 agent.orders.push((ip, stance, agent.mark));
-                if model.breaks(Mutant::HandsOverUnconfirmed) && matches!(stance, Stance::Yielding { .. }) {
-                    agent.words.push(Word { event: Event::Stood(ip, stance), news: Vec::new() });
+                if model.breaks(Mutant::HandsOverUnconfirmed) && matches!(stance, Role::Yielding { .. }) {
+                    agent.words.push(Word { event: Event::RoleConfirmed(ip, stance), news: Vec::new() });
                 }
             }
-            Effect::Right(session, until) => {
+            Effect::Grant(session, until) => {
                 agent.mark = session;
                 if model.breaks(Mutant::EntriesOutliveTheSession) {
                     for entry in self.kernel.entries.values_mut() {
@@ -322,8 +321,9 @@ impl Host {
                 }
                 self.kernel.grant(session, until);
             }
+            Effect::Revoke(session) => self.kernel.grant(session, Instant::ZERO),
             Effect::Relist => agent.lists = true,
-            Effect::Tell(_) => {}
+            Effect::Notify(_) => {}
             Effect::Ended => self.dismiss(),
         }
     }
@@ -333,26 +333,25 @@ impl Host {
         let Some(agent) = &mut self.agent else { return };
         let (ip, stance, ordered_under) = agent.orders.remove(0);
         match stance {
-            Stance::Off => {
+            Role::Off => {
                 self.kernel.entries.remove(&ip);
             }
-            Stance::Owner { .. } => {
+            Role::Owner { .. } => {
                 let mark =
                     if model.breaks(Mutant::MarkedWhenArmed) { self.kernel.mark } else { ordered_under };
                 self.kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires: None });
                 self.wore = true;
             }
-            Stance::Prepared { .. } | Stance::Yielding { .. } | Stance::Forwarding { .. } => {
-                let opens =
-                    model.breaks(Mutant::OpensOnTheOffer) && matches!(stance, Stance::Prepared { .. });
+            Role::Prepared { .. } | Role::Yielding { .. } | Role::Forwarding { .. } => {
+                let opens = model.breaks(Mutant::OpensOnTheOffer) && matches!(stance, Role::Prepared { .. });
                 let state = if opens { Some(State::Owner) } else { State::of(stance) };
                 if let Some(state) = state {
                     self.kernel.entries.insert(ip, Entry { state, mark: ordered_under, expires: None });
                 }
-                self.drained |= matches!(stance, Stance::Forwarding { .. });
+                self.drained |= matches!(stance, Role::Forwarding { .. });
             }
         }
-        agent.words.push(Word { event: Event::Stood(ip, stance), news: Vec::new() });
+        agent.words.push(Word { event: Event::RoleConfirmed(ip, stance), news: Vec::new() });
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::world::{World, ip, ms, settings};
 use super::{node, two};
-use mantle_sim::protocol::node::{Event, Happening, Purpose};
-use mantle_sim::protocol::{Health, Instant, Session, Stance, Value, WhenNobodyIsReady, Write};
+use mantle_protocol::node::{Event, Notice, Purpose};
+use mantle_protocol::{Health, Instant, Role, Session, Value, WhenNobodyIsReady, Write};
 
 /// A node's checks now judge the one VIP so.
 fn judged(world: &mut World, at: usize, health: Health) {
@@ -82,7 +82,7 @@ fn a_failing_owner_told_to_release_does_so_though_nobody_is_ready() {
     judged(&mut world, a, Health::Failing);
     world.pass(ms(60_000));
     assert_eq!(world.owner(ip(1)), None);
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Stance::Off));
+    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Off));
     judged(&mut world, a, Health::Good);
     assert_eq!(world.owner(ip(1)), Some(a), "the first to be ready takes it");
 }
@@ -185,7 +185,7 @@ fn a_node_without_a_verdict_takes_nothing_up() {
     let mut checked = settings("a", &[ip(1)]);
     checked.vips.insert(ip(2));
     let a = world.start(settings("a", &[]), &[]);
-    world.hosts[a].node = mantle_sim::protocol::Node::new(checked.clone());
+    world.hosts[a].node = mantle_protocol::Node::new(checked.clone());
     judged(&mut world, a, Health::Unknown);
     world.ready(a, checked.vips);
     world.relist(a);
@@ -201,7 +201,7 @@ fn a_node_without_a_verdict_takes_nothing_up() {
 fn a_resumed_owner_keeps_its_vip_while_its_checks_have_not_run() {
     for (mut world, a, b) in [two(), two_that_release()] {
         world.pass(ms(1_000));
-        world.hosts[a].node = mantle_sim::protocol::Node::new(settings("a", &[ip(1)]));
+        world.hosts[a].node = mantle_protocol::Node::new(settings("a", &[ip(1)]));
         world.hosts[a].committed.clear();
         judged(&mut world, a, Health::Unknown);
         world.give(a, Event::Found { standing: [ip(1)].into(), halfway: [].into() });
@@ -228,7 +228,7 @@ fn two_that_fail_by_turns_move_no_more_often_than_one_is_ready() {
     }
     assert_eq!(world.owner(ip(1)), Some(a));
     let moves = |at: usize| {
-        let owned = |told: &&Happening| matches!(told, Happening::BecameOwner { .. });
+        let owned = |told: &&Notice| matches!(told, Notice::BecameOwner { .. });
         world.hosts[at].told.iter().filter(owned).count()
     };
     assert_eq!((moves(a), moves(b)), (1, 0));

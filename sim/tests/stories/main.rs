@@ -11,9 +11,9 @@ mod world;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use mantle_protocol::node::{Effect, Event, How, Node, Notice, Purpose, Request, Settings, Standing};
+use mantle_protocol::{Answer, Change, Entry, Instant, Key, Record, Role, Value, Write};
 use mantle_sim::Mutant;
-use mantle_sim::protocol::node::{Effect, Event, Happening, How, Node, Purpose, Request, Settings, Standing};
-use mantle_sim::protocol::{Answer, Change, Entry, Instant, Key, Record, Stance, Value, Write};
 use world::{World, ip, ms, settings};
 
 /// Two nodes, one VIP; the first is owner.
@@ -79,8 +79,8 @@ fn a_stopping_owner_gives_up_only_what_the_kernel_has_confirmed() {
     world.hosts[a].confirms = false;
     world.give(a, Event::Stop);
     assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it may still answer");
-    world.hosts[a].stances.insert(ip(1), Stance::Off);
-    world.give(a, Event::Stood(ip(1), Stance::Off));
+    world.hosts[a].stances.insert(ip(1), Role::Off);
+    world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     assert_eq!(world.owner(ip(1)), Some(b), "the standby claims at once");
     assert!(world.hosts[a].ended);
     assert_eq!(world.store.value(&node("a")), None);
@@ -103,7 +103,7 @@ fn a_silent_owner_is_replaced_after_its_silence_and_not_before() {
     assert_eq!(world.store.value(&node("a")), None, "the silent session is deleted in the same transaction");
     assert!(matches!(
         world.hosts[b].told.last(),
-        Some(Happening::BecameOwner { how: How::TookOver { silence, .. }, .. }) if *silence >= ms(1_300)
+        Some(Notice::BecameOwner { how: How::TookOver { silence, .. }, .. }) if *silence >= ms(1_300)
     ));
 }
 
@@ -116,13 +116,10 @@ fn a_thawed_owner_finds_its_session_gone_and_stands_by() {
     assert_eq!(world.owner(ip(1)), Some(b));
     world.hosts[a].runs = true;
     world.give(a, Event::Tick);
-    assert!(
-        matches!(world.hosts[a].stances[&ip(1)], Stance::Off),
-        "over by its own clock, before any answer"
-    );
+    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Off), "over by its own clock, before any answer");
     world.pass(ms(3_000));
     assert_eq!(world.owner(ip(1)), Some(b));
-    assert!(world.hosts[a].told.iter().any(|told| matches!(told, Happening::SessionLost(_))));
+    assert!(world.hosts[a].told.iter().any(|told| matches!(told, Notice::SessionLost(_))));
 }
 
 #[test]
@@ -132,10 +129,10 @@ fn what_is_given_up_together_is_released_together() {
     let a = world.start(settings("a", &ips), &[]);
     world.hosts[a].confirms = false;
     world.give(a, Event::Stop);
-    let off: Vec<_> = ips.iter().map(|ip| Event::Stood(*ip, Stance::Off)).collect();
+    let off: Vec<_> = ips.iter().map(|ip| Event::RoleConfirmed(*ip, Role::Off)).collect();
     let effects = world.hosts[a].node.handle_all(world.now, off);
     let released = |effect: &Effect| match effect {
-        Effect::Commit(request) if request.purpose == Purpose::Release => Some(request.txn.writes.len()),
+        Effect::Commit(request) if request.purpose == Purpose::Release => Some(request.txn.writes().len()),
         _ => None,
     };
     assert_eq!(effects.iter().filter_map(released).collect::<Vec<_>>(), [ips.len()]);
@@ -148,14 +145,14 @@ fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
     world.hosts[a].etcd = false;
     world.hosts[b].etcd = false;
     world.pass(ms(1_001));
-    assert_eq!(world.hosts[a].stances[&ip(1)], Stance::Off);
-    assert!(world.hosts[a].told.contains(&Happening::RightOver { vips: 1 }));
+    assert_eq!(world.hosts[a].stances[&ip(1)], Role::Off);
+    assert!(world.hosts[a].told.contains(&Notice::LeaseExpired { vips: 1 }));
     world.pass(ms(2_000));
     world.hosts[a].etcd = true;
     world.hosts[b].etcd = true;
     world.pass(ms(300));
     assert_eq!(world.owner(ip(1)), Some(a), "a stall of etcd ends with the owner it began with");
-    assert!(world.hosts[a].told.contains(&Happening::RightBack { vips: 1 }));
+    assert!(world.hosts[a].told.contains(&Notice::LeaseRegained { vips: 1 }));
     assert!(!world.hosts[b].committed.contains(&Purpose::TakeOver));
 }
 
@@ -169,28 +166,28 @@ fn right_back_unconfirmed() -> (World, usize) {
     world.pass(ms(1_001));
     world.hosts[a].etcd = true;
     world.pass(ms(300));
-    assert!(world.hosts[a].node.right() > world.now);
+    assert!(world.hosts[a].node.lease() > world.now);
     (world, a)
 }
 
 #[test]
 fn nothing_is_put_on_before_its_taking_off_was_confirmed() {
     let (mut world, a) = right_back_unconfirmed();
-    assert_eq!(world.hosts[a].ordered, [Stance::Off]);
-    world.give(a, Event::Stood(ip(1), Stance::Off));
-    assert!(matches!(world.hosts[a].ordered[..], [Stance::Off, Stance::Owner { .. }]));
+    assert_eq!(world.hosts[a].ordered, [Role::Off]);
+    world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
+    assert!(matches!(world.hosts[a].ordered[..], [Role::Off, Role::Owner { .. }]));
 }
 
 #[test]
 fn an_earlier_off_is_no_confirmation_of_a_later_one() {
     let (mut world, a) = right_back_unconfirmed();
-    world.give(a, Event::Stood(ip(1), Stance::Off));
+    world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     world.give(a, Event::Stop);
-    assert!(matches!(world.hosts[a].ordered[..], [Stance::Off, Stance::Owner { .. }, Stance::Off]));
+    assert!(matches!(world.hosts[a].ordered[..], [Role::Off, Role::Owner { .. }, Role::Off]));
     assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is being put on");
-    world.give(a, Event::Stood(ip(1), world.hosts[a].ordered[1]));
+    world.give(a, Event::RoleConfirmed(ip(1), world.hosts[a].ordered[1]));
     assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is worn");
-    world.give(a, Event::Stood(ip(1), Stance::Off));
+    world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     assert!(world.hosts[a].committed.contains(&Purpose::Release));
 }
 
@@ -209,7 +206,7 @@ fn a_right_counts_from_before_the_request_was_sent() {
     let (answer, _) = world.store.commit(&request.txn);
     world.now = sent + ms(700);
     world.give(a, Event::Answered { request, sent, answer });
-    assert_eq!(world.hosts[a].node.right(), sent + ms(1_000));
+    assert_eq!(world.hosts[a].node.lease(), sent + ms(1_000));
 }
 
 #[test]
@@ -219,7 +216,7 @@ fn a_session_deleted_by_hand_is_started_anew_and_nobody_else_steps_in() {
     world.force(&Write::Delete(node("a")));
     world.pass(ms(100));
     assert_eq!(world.owner(ip(1)), Some(a));
-    assert!(world.hosts[a].told.iter().any(|told| matches!(told, Happening::SessionLost(_))));
+    assert!(world.hosts[a].told.iter().any(|told| matches!(told, Notice::SessionLost(_))));
     world.pass(ms(3_000));
     assert_eq!(world.owner(ip(1)), Some(a));
 }
@@ -273,8 +270,8 @@ fn what_the_config_no_longer_knows_is_not_given_up_while_it_stands() {
     let (mut world, a, b) = back_without_the_second(&[ip(1), ip(2)]);
     world.pass(ms(500));
     assert!(!world.hosts[a].committed.contains(&Purpose::Release));
-    world.hosts[a].stances.insert(ip(2), Stance::Off);
-    world.give(a, Event::Stood(ip(2), Stance::Off));
+    world.hosts[a].stances.insert(ip(2), Role::Off);
+    world.give(a, Event::RoleConfirmed(ip(2), Role::Off));
     assert_eq!(world.owner(ip(2)), Some(b));
 }
 
@@ -316,7 +313,7 @@ fn garbage_in_a_record_is_mended_by_the_owner() {
         assert_eq!(world.owner(ip(1)), Some(a));
         assert!(matches!(world.store.value(&vip(1)), Some(Value::Record(_))), "{write:?}");
     }
-    assert!(world.hosts[b].told.contains(&Happening::Garbage(vip(1))));
+    assert!(world.hosts[b].told.contains(&Notice::Garbage(vip(1))));
     assert!(!world.hosts[b].committed.contains(&Purpose::Claim));
 }
 
@@ -339,7 +336,7 @@ fn stale_news_is_never_applied() {
     world.give(a, Event::Listed(1, Vec::new()));
     assert_eq!(world.owner(ip(1)), Some(a));
     let epoch = world.store.keys[&vip(1)].modified;
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Stance::Owner { epoch: worn, .. } if worn == epoch));
+    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Owner { epoch: worn, .. } if worn == epoch));
 }
 
 #[test]
@@ -348,12 +345,12 @@ fn a_fence_that_has_become_slower_is_in_the_record_before_anything_is_worn_behin
     world.facts(a, [ip(1)].into(), ms(2_150));
     world.pass(ms(100));
     assert_eq!(world.owner(ip(1)), Some(a));
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Stance::Owner { bound, .. } if bound == ms(2_150)));
+    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Owner { bound, .. } if bound == ms(2_150)));
     let Some(Value::Record(Record { owner: Some(holder) })) = world.store.value(&vip(1)) else {
         panic!("a's record is gone")
     };
     assert_eq!(holder.bound, ms(2_150));
-    assert!(!world.hosts[a].ordered.contains(&Stance::Off), "nothing was given up for it");
+    assert!(!world.hosts[a].ordered.contains(&Role::Off), "nothing was given up for it");
 }
 
 #[test]
@@ -436,7 +433,7 @@ fn ordered_on_an_old_answer(mutant: Option<Mutant>) -> Vec<Effect> {
     let standing = a.standing();
     let answer = mutant.map_or(answer.clone(), |mutant| mutant.tells(answer, now, standing));
     let (effects, _) = hear(&mut a, answer);
-    effects.into_iter().filter(|effect| matches!(effect, Effect::Stand(_, Stance::Owner { .. }))).collect()
+    effects.into_iter().filter(|effect| matches!(effect, Effect::AssumeRole(_, Role::Owner { .. }))).collect()
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! An etcd that has lost its leader, and with it what it was asked: who owns when it is back, and how soon.
 
 use super::*;
-use mantle_sim::protocol::Timing;
-use mantle_sim::protocol::timing::retry_for;
+use mantle_protocol::Timing;
+use mantle_protocol::timing::retry_for;
 use std::time::Duration;
 
 /// An owner and a standby with these timings, some time after they began: outages meet them in different moments.
@@ -27,13 +27,13 @@ const PAIRS: [(Timing, Timing); 6] = [
     (Timing::STEADY, Timing::STEADY),
     (Timing::STEADY, Timing::FAST),
     (Timing::FAST, Timing::STEADY),
-    (Timing::DEFAULT, Timing { renew: ms(20), right: ms(1_000), silence: ms(1_300) }),
+    (Timing::DEFAULT, Timing { renew: ms(20), lease: ms(1_000), silence: ms(1_300) }),
 ];
 
 #[test]
 fn an_outage_of_any_length_ends_with_the_owner_it_began_with() {
     for (owner, standby) in PAIRS {
-        for (length, later) in outages(standby.silence_for(owner.right)) {
+        for (length, later) in outages(standby.silence_for(owner.lease)) {
             let (mut world, a, b) = pair(owner, standby, later);
             world.loses = true;
             world.pass(length);
@@ -65,7 +65,7 @@ fn an_owner_that_died_in_an_outage_is_replaced_soon_after_it() {
             worst = worst.max(world.now.since(due));
         }
         // The first acknowledgement, the owner's chance, and the step in which it is looked for.
-        let bound = 3 * retry_for(timing.right) + ms(2);
+        let bound = 3 * retry_for(timing.lease) + ms(2);
         assert!(worst <= bound, "{timing:?}: {worst:?} after S and the outage, not within {bound:?}");
     }
 }

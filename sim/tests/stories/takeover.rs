@@ -1,8 +1,8 @@
 //! Taking over: who goes first, how many VIPs at once, and not in the wake of an etcd that stood still.
 
 use super::*;
-use mantle_sim::protocol::timing::retry_for;
-use mantle_sim::protocol::{Answer, Timing, Txn};
+use mantle_protocol::timing::retry_for;
+use mantle_protocol::{Answer, Timing, Txn};
 
 /// How long after its last renewal an owner that has fallen silent is replaced, by whom.
 fn replaced(world: &mut World, owner: usize) -> (std::time::Duration, usize) {
@@ -77,14 +77,14 @@ fn what_does_not_fit_into_one_transaction_follows_all_at_once() {
     let event = Event::Answered { request: first.clone(), sent: world.now, answer };
     let following = commits(world.hosts[b].node.handle(world.now, event));
     let claimed =
-        |txn: &Txn| txn.writes.iter().filter(|write| matches!(write, Write::Put(Key::Vip(_), _))).count();
+        |txn: &Txn| txn.writes().iter().filter(|write| matches!(write, Write::Put(Key::Vip(_), _))).count();
     assert!(following.iter().all(|request| request.purpose == Purpose::Claim));
     assert_eq!(
         following.iter().chain(&taking).map(|request| claimed(&request.txn)).sum::<usize>(),
         vips.len()
     );
     for request in following.iter().chain(&taking) {
-        assert!(request.txn.compares.len() <= 128 && request.txn.writes.len() <= 128, "etcd takes 128");
+        assert!(request.txn.compares().len() <= 128 && request.txn.writes().len() <= 128, "etcd takes 128");
         let (answer, _) = world.store.commit(&request.txn);
         assert!(request == first || matches!(answer, Answer::Done(_)), "{answer:?}");
     }
@@ -108,7 +108,7 @@ fn after_a_stall_of_etcd_a_standby_waits_until_the_owner_could_have_been_heard()
         assert!(world.now.since(back) < ms(1_000), "nobody took over");
     }
     let waited = world.now.since(back);
-    let chance = 2 * retry_for(Timing::DEFAULT.right);
+    let chance = 2 * retry_for(Timing::DEFAULT.lease);
     assert!(waited >= chance, "{waited:?}: the owner had no chance to be heard");
 }
 
@@ -117,12 +117,12 @@ fn a_further_try_of_a_renewal_moves_the_right_on_and_never_back() {
     let (mut world, a, _) = two();
     world.hosts[a].etcd = false;
     world.pass(ms(500));
-    let right = world.hosts[a].node.right();
+    let right = world.hosts[a].node.lease();
     let Standing::Live(session) = world.hosts[a].node.standing() else { panic!("a has a session") };
-    let sent = right - Timing::DEFAULT.right;
+    let sent = right - Timing::DEFAULT.lease;
     let mut acknowledged = |session, sent| {
         world.give(a, Event::AcknowledgedToo { session, sent });
-        world.hosts[a].node.right()
+        world.hosts[a].node.lease()
     };
     assert_eq!(acknowledged(Some(session), sent - ms(30)), right, "it was sent earlier than another");
     assert_eq!(acknowledged(Some(session - 1), sent + ms(30)), right, "it was a former session's (I6)");
@@ -160,7 +160,7 @@ fn deaf_while(write: &Write) {
     world.force(write);
     world.hosts[b].watch = true;
     world.relist(b);
-    let right = world.hosts[a].node.right();
+    let right = world.hosts[a].node.lease();
     assert!(right > world.now + ms(500));
     // The world looks for two owners at every step.
     world.pass(ms(5_000));

@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mantle_ebpf::wire::Mac;
+use mantle_protocol::node::{Effect, Event, Node, Notice, Purpose, Request, Settings};
+use mantle_protocol::{Answer, Change, Instant, Role, Timing, WhenNobodyIsReady, Write};
 use mantle_sim::Store;
-use mantle_sim::protocol::node::{Effect, Event, Happening, Node, Purpose, Request, Settings};
-use mantle_sim::protocol::{Answer, Change, Instant, Stance, Timing, WhenNobodyIsReady, Write};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) node: Node,
     /// How the kernel stands: what the last confirmed order left.
-    pub(super) stances: BTreeMap<IpAddr, Stance>,
+    pub(super) stances: BTreeMap<IpAddr, Role>,
     /// Every stance that was ordered.
-    pub(super) ordered: Vec<Stance>,
-    pub(super) told: Vec<Happening>,
+    pub(super) ordered: Vec<Role>,
+    pub(super) told: Vec<Notice>,
     pub(super) committed: Vec<Purpose>,
     /// Every transaction that was asked for.
     pub(super) asked: Vec<Request>,
@@ -68,7 +68,7 @@ enum Post {
     /// A transaction, to etcd.
     Request(Request),
     /// An order, to the kernel.
-    Order(IpAddr, Stance),
+    Order(IpAddr, Role),
 }
 
 pub(super) const fn ms(millis: u64) -> Duration {
@@ -115,7 +115,7 @@ impl World {
     pub(super) fn start(&mut self, settings: Settings, found: &[IpAddr]) -> usize {
         let at = self.hosts.len();
         let ready = settings.vips.clone();
-        let patience = settings.timing.right;
+        let patience = settings.timing.lease;
         self.hosts.push(Host {
             node: Node::new(settings),
             stances: BTreeMap::new(),
@@ -146,7 +146,7 @@ impl World {
         let ready = settings.vips.clone();
         self.inbox.retain(|(to, post)| *to != at || matches!(post, Post::Request(_)));
         let host = &mut self.hosts[at];
-        host.left = host.node.right();
+        host.left = host.node.lease();
         host.node = Node::new(settings);
         (host.runs, host.is_frozen, host.ended) = (true, false, false);
         host.mailbox.clear();
@@ -159,13 +159,13 @@ impl World {
 
     fn found(&mut self, at: usize, found: &[IpAddr]) {
         let standing: BTreeSet<IpAddr> = found.iter().copied().collect();
-        let worn = |ip: &IpAddr| matches!(self.hosts[at].stances.get(ip), None | Some(Stance::Owner { .. }));
+        let worn = |ip: &IpAddr| matches!(self.hosts[at].stances.get(ip), None | Some(Role::Owner { .. }));
         let halfway = standing.iter().copied().filter(|ip| !worn(ip)).collect();
         self.give(at, Event::Found { standing, halfway });
     }
 
     pub(super) fn ready(&mut self, at: usize, ready: BTreeSet<IpAddr>) {
-        self.facts(at, ready, Timing::DEFAULT.right);
+        self.facts(at, ready, Timing::DEFAULT.lease);
     }
 
     /// Tells a node what it could wear now, and the bound of its slowest fence.
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// Puts an order on its way to a node's kernel.
-    pub(super) fn order(&mut self, at: usize, ip: IpAddr, stance: Stance) {
+    pub(super) fn order(&mut self, at: usize, ip: IpAddr, stance: Role) {
         self.inbox.push_back((at, Post::Order(ip, stance)));
     }
 
@@ -218,7 +218,7 @@ impl World {
                 if self.hosts.iter().all(|host| host.confirms) {
                     self.one_owner_at_most();
                 }
-                self.put(at, Event::Stood(ip, stance));
+                self.put(at, Event::RoleConfirmed(ip, stance));
             }
             Post::Event(_) | Post::Order(..) => {}
         }
@@ -260,19 +260,19 @@ impl World {
                 self.hosts[at].asked.push(request.clone());
                 self.inbox.push_back((at, Post::Request(request)));
             }
-            Effect::Stand(ip, stance) => {
+            Effect::AssumeRole(ip, stance) => {
                 self.hosts[at].ordered.push(stance);
                 if self.hosts[at].confirms {
                     self.order(at, ip, stance);
                 }
             }
-            Effect::Right(..) => {}
+            Effect::Grant(..) | Effect::Revoke(_) => {}
             Effect::Relist if !self.hosts[at].lists => {}
             Effect::Relist => {
                 let (revision, list) = (self.store.revision, self.store.list());
                 self.put(at, Event::Listed(revision, list));
             }
-            Effect::Tell(happening) => self.hosts[at].told.push(happening),
+            Effect::Notify(happening) => self.hosts[at].told.push(happening),
             Effect::Ended => self.hosts[at].ended = true,
         }
     }
@@ -360,7 +360,7 @@ impl World {
 
 impl Host {
     pub(super) fn owns(&self, ip: IpAddr, now: Instant) -> bool {
-        let until = self.node.right().max(self.left);
-        matches!(self.stances.get(&ip), Some(Stance::Owner { .. })) && now < until
+        let until = self.node.lease().max(self.left);
+        matches!(self.stances.get(&ip), Some(Role::Owner { .. })) && now < until
     }
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use mantle_tests::Asker;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::PUBLIC_LINK;

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use mantle_tests::Host;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::{PRIVATE_LINK, PUBLIC_LINK};

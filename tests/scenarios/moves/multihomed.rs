@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::{PRIVATE_LINK, PUBLIC_LINK};
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};

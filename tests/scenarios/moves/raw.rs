@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use mantle_tests::clock::{now, wait_for};
 use mantle_tests::lab::PUBLIC_LINK;
 use mantle_tests::stage::{SOON, Setting, Stage, VIP, VIP6};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use mantle::protocol::{Instant, Revision};
+use mantle_protocol::{Instant, Revision};
 use mantle_tests::Host;
 use mantle_tests::clock::now;
 use mantle_tests::lab::{PREFIX, PUBLIC_LINK};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use etcd_client::DeleteOptions;
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::figures::COLD_START;
 use super::series::Series;

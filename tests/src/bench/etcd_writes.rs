@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use etcd_client::{Client, Error, WatchOptions};
-use mantle::protocol::{Instant, Revision};
+use mantle_protocol::{Instant, Revision};
 
 use super::figures::{Figure, WRITES_FAST, WRITES_FASTEST, WRITES_FOR_MANY, WRITES_FOR_ONE, WRITES_STEADY};
 use super::series::Series;

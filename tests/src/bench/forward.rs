@@ -13,8 +13,8 @@ use ipnet::IpNet;
 use mantle::config::Mode;
 use mantle::dataplane::{Counter, Dataplane, Entry, State};
 use mantle::link::machine_links;
-use mantle::protocol;
 use mantle::wire::Mac;
+use mantle_protocol;
 
 use super::figures::FORWARD;
 use super::series::Series;
@@ -59,7 +59,7 @@ fn forward_on(host: &Host, successor: Mac) -> Dataplane {
         let mut dataplane = Dataplane::open("bench", Mode::Tc).expect("the kernel program can be loaded");
         dataplane.attach(link).expect("the kernel program can be attached");
         let for_ever = Duration::from_secs(u64::from(u32::MAX));
-        dataplane.right().grant(1, protocol::Instant::from_boot(for_ever));
+        dataplane.right().grant(1, mantle_protocol::Instant::from_boot(for_ever));
         let entry = Entry {
             link: link.index,
             mac: link.mac.expect("a veth has a MAC"),

@@ -1,6 +1,6 @@
 //! Moves by command: what the client notices, what it loses, and how long they take.
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::figures::{HANDOFF_ANNOUNCED, HANDOFF_GAP, HANDOFF_LOST};
 use super::series::Series;

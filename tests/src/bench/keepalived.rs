@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::figures::{Figure, KEEPALIVED, KEEPALIVED_FAST};
 use super::series::Series;

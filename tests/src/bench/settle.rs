@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use crate::clock::{now, wait_for};
 use crate::stage::{SOON, Stage, VIP};

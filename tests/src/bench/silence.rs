@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use aya::maps::{Array, Map, MapData};
-use mantle::protocol::Instant;
 use mantle_ebpf::layout::Right;
 use mantle_ebpf::object::RIGHT;
+use mantle_protocol::Instant;
 
 use super::figures::SILENCE;
 use super::series::Series;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::figures::{Figure, TAKEOVER_OF_256, TAKEOVER_OF_1024};
 use super::series::Series;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::news::News;
 use super::ribbon;

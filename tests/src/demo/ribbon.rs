@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::screen::Screen;
 use crate::probe::{Gap, VipProbes};

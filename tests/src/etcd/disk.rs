@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 

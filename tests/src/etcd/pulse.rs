@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use etcd_client::Client;
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 

@@ -13,8 +13,8 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use mantle::protocol::Instant;
 use mantle::wire::Mac;
+use mantle_protocol::Instant;
 
 use crate::history::Changes;
 use crate::tap::{Frame, FrameKind};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::verdict::Wrong;
 use crate::history::Change;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use crate::history::{Change, Changes};
 use crate::tap::{Frame, FrameKind};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use crate::tap::FrameKind;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use serde_json::Value;
 
 use super::{Borne, Load, Rates, Server};

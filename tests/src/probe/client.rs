@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::packet::{LONGEST, PORT, ProbeId, probe, read_answer};
 use super::report::{Probe, Probes};

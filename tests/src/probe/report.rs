@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// One probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
 use mantle::wire::Mac;
+use mantle_protocol::Instant;
 
 use super::frame::{Frame, claims};
 use super::socket::PacketSocket;

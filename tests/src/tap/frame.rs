@@ -9,8 +9,8 @@ use etherparse::icmpv6::{Icmpv6PayloadSlice, NdpOptionSlice};
 use etherparse::{
     ArpOperation, ArpPacketSlice, Icmpv6Type, LaxNetSlice, LaxSlicedPacket, LinkSlice, TransportSlice,
 };
-use mantle::protocol::Instant;
 use mantle::wire::Mac;
+use mantle_protocol::Instant;
 
 /// How a frame uses an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

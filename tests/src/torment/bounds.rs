@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use mantle::protocol::Timing;
-use mantle::protocol::timing::retry_for;
+use mantle_protocol::Timing;
+use mantle_protocol::timing::retry_for;
 
 /// What real processes add to any of these times: commits, netlink, the first packets to a new MAC. What waiting for a
 /// processor adds is measured: [`Sum::busy`].
@@ -33,7 +33,7 @@ impl Bounds {
     /// The owner falls silent towards others, and its kernel goes on answering until its right is over: killed, frozen,
     /// starved or cut off from etcd. Dark is what the standbys wait beyond that.
     pub(super) fn unable_to_renew(&self) -> Sum {
-        self.unreachable().minus("D", self.owner.right)
+        self.unreachable().minus("D", self.owner.lease)
     }
 
     /// The owner runs for moments only. What it sends in them keeps the others waiting, and what is answered may come too late
@@ -59,7 +59,7 @@ impl Bounds {
     pub(super) fn etcd_outage(&self, outage: Duration, before: Duration) -> Sum {
         let away = Sum::of("outage", outage);
         let away = if before.is_zero() { away } else { away.plus("before", before) };
-        away.plus("R", self.owner.renew).minus("D", self.owner.right).and(&self.back())
+        away.plus("R", self.owner.renew).minus("D", self.owner.lease).and(&self.back())
     }
 
     /// What a member's trouble adds to a fault of others: who watched there lists anew and begins its wait anew, and
@@ -77,7 +77,7 @@ impl Bounds {
     /// and it gives the owner the time in which that tries twice.
     pub(super) fn waited_for(&self, away: Duration) -> Sum {
         let renew = self.standbys.iter().map(|standby| standby.renew).min().unwrap_or_default();
-        let chance = 2 * retry_for(self.owner.right);
+        let chance = 2 * retry_for(self.owner.lease);
         Sum::of("away", away).plus("R", renew).plus("chance", chance).plus("try", TRY).plus("margin", MARGIN)
     }
 
@@ -101,7 +101,7 @@ impl Bounds {
 
     /// How long a standby waits for the owner. That etcd works it has asked just before.
     fn silence(&self, standby: &Timing) -> Duration {
-        standby.silence_for(self.owner.right)
+        standby.silence_for(self.owner.lease)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle::protocol::{Instant, Timing};
+use mantle_protocol::{Instant, Timing};
 
 use super::STALLED;
 use super::bounds::{Bounds, Sum};

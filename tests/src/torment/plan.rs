@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mantle::protocol::Timing;
+use mantle_protocol::Timing;
 
 use super::dice::Dice;
 use super::fault::{Fault, MemberFault, NodeFault, Which, Whom};

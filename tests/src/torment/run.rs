@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 
 use super::fault::{Fault, MemberFault, NodeFault, Turn, Which, Whom};
 use super::plan::{Episode, MEMBERS, NODES, Plan};

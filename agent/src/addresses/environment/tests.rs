@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::addresses::{Candidate, Keeper, Patience, Subnets, trouble};
 use crate::link::Fitness;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 fn subnets(text: &str) -> Option<Subnets> {
     Subnets::new(text.split_whitespace().map(|entry| entry.parse().unwrap()).collect())

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::machine::Machine;
 use super::versions;
 use crate::etcd::{Commits, Failure, Member, Survey};
-use crate::protocol::Timing;
+use mantle_protocol::Timing;
 
 /// How something fits; the worse, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -263,7 +263,7 @@ fn time_namespace(machine: &Machine) -> Finding {
 
 /// For how long a right at least goes on once renewals cease to be acknowledged.
 fn rides_out(timing: Timing) -> Duration {
-    timing.right.saturating_sub(timing.renew)
+    timing.lease.saturating_sub(timing.renew)
 }
 
 fn bytes(count: u64) -> String {

@@ -12,7 +12,7 @@ use super::judgement::{Finding, Fitness, judge};
 use super::machine::Machine;
 use crate::etcd::{Survey, Surveyor};
 use crate::observe::Feed;
-use crate::protocol::Timing;
+use mantle_protocol::Timing;
 
 /// By then the first VIPs are claimed.
 const FIRST_AFTER: Duration = Duration::from_secs(3);

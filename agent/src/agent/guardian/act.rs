@@ -20,7 +20,7 @@ use crate::dataplane::{self, Dataplane, Look, LookError};
 use crate::etcd::Etcd;
 use crate::link::{Links, OpenError};
 use crate::observe::log::{self, LogError, LogFormat};
-use crate::protocol::{Answer, Estate, Instant, Txn};
+use mantle_protocol::{Answer, Instant, OrphanedSession, Txn};
 
 /// How long etcd is asked at most: from the silence on the standbys need no release any more, and a new agent may be
 /// waiting for the lock.
@@ -186,7 +186,7 @@ async fn release(
         match etcd.listed_once(left().min(LISTED_WITHIN)).await {
             Ok(listed) => {
                 // Gone by now: a first transaction whose answer was lost, or another node that took over.
-                let Some(estate) = Estate::of(&listed, &config.node, machine) else { break };
+                let Some(estate) = OrphanedSession::of(&listed, &config.node, machine) else { break };
                 vips = estate.vips().filter(|vip| !standing.contains(vip)).count();
                 plan = estate.release(standing);
                 let Some(first) = plan.first() else { break };

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use super::{ARMED, DISMISSED};
 use crate::clock;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// The guardian while its agent lives.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Hands, NEVER};
 use crate::dataplane::{HOME, Quiet};
 use crate::link::Link;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// How soon is tried again what was refused: a link that has just come, or got another name, has its settings a moment later.
 const FIRST_RETRY: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::dataplane::{DataplaneEvent, Events, Kind};
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// A VIP is defended at most once in so long (RFC 5227 §2.4, `DEFEND_INTERVAL`).
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use super::{Hands, NEVER};
 use crate::agent::channel::News;
 use crate::clock;
 use crate::link::connections;
-use crate::protocol::{Event, Instant, Stance};
+use mantle_protocol::{Event, Instant, Role};
 
 /// How often they are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ impl Hands {
         let drained: Vec<(IpAddr, Instant)> = self
             .places
             .iter()
-            .filter(|(_, place)| matches!(place.ordered, Stance::Forwarding { .. }))
+            .filter(|(_, place)| matches!(place.ordered, Role::Forwarding { .. }))
             .filter_map(|(ip, place)| Some((*ip, place.drains_since?)))
             .collect();
         if drained.is_empty() {

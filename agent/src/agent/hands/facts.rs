@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{COUNT_EVERY, Hands, NEVER};
 use crate::agent::channel::{LinkFence, News};
-use crate::protocol::{Event, Instant};
 use crate::wire::Mac;
+use mantle_protocol::{Event, Instant};
 
 /// What the core was last told of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::place::Place;
 use super::{Hands, LOOK_EVERY, NEVER};
 use crate::announce::{Announcer, Frames};
 use crate::link::forwards_ipv6;
-use crate::protocol::Instant;
 use crate::wire::Mac;
+use mantle_protocol::Instant;
 
 /// A link that carries VIPs, as it was when its frames were built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::Hands;
 use crate::clock;
 use crate::dataplane::Dataplane;
 use crate::link::{Lifetime, OpenError};
-use crate::protocol::{Event, Instant, Stance};
+use mantle_protocol::{Event, Instant, Role};
 
 /// How often the removal is tried.
 const RETRY: Duration = Duration::from_secs(1);
@@ -85,7 +85,7 @@ impl Hands {
                     // A VIP of the config has an order of its own, whose confirmation is another.
                     if !self.places.contains_key(&ip) {
                         self.leave(ip);
-                        self.tell(Event::Stood(ip, Stance::Off));
+                        self.tell(Event::RoleConfirmed(ip, Role::Off));
                     }
                 }
                 Err(error) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::link::Lifetime;
-use crate::protocol::{Instant, Timing};
+use mantle_protocol::{Instant, Timing};
 
 /// The kernel lifetimes that VIPs are put on their links with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ use crate::config::Mode;
 use crate::dataplane::{DataplaneEvent, Kind, RightCell};
 use crate::link::{LinkEvent, Links, OpenError};
 use crate::observe::Counters;
-use crate::protocol::{Event, Instant, Revision, Stance};
+use mantle_protocol::{Event, Instant, Revision, Role};
 
 /// No deadline: some other event comes first.
 const NEVER: Instant = Instant::from_boot(Duration::MAX);
@@ -219,7 +219,7 @@ impl Hands {
                     && place.stands_on == Some(*index)
                 {
                     place.vanished();
-                    if matches!(place.ordered, Stance::Owner { .. }) {
+                    if matches!(place.ordered, Role::Owner { .. }) {
                         self.counters.address_restored.inc();
                         tracing::warn!(vip = %address.ip, link = %place.link, "somebody took the VIP's address off: putting it back");
                     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::dataplane::State;
 use crate::link::{FindError, Lifetime, Link};
-use crate::protocol::{Epoch, Instant, Stance};
 use crate::wire::Mac;
+use mantle_protocol::{Epoch, Instant, Role};
 
 /// One VIP's place.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Place {
     /// Its link, as the configuration names it.
     pub(super) link: Arc<str>,
     /// The stance the core ordered last.
-    pub(super) ordered: Stance,
+    pub(super) ordered: Role,
     /// Whether it has ordered any: before that a predecessor's address is left to its lifetime.
     pub(super) is_ordered: bool,
     /// Since when its connections are drained, if they are.
@@ -23,7 +23,7 @@ pub(super) struct Place {
     /// The epoch that it is announced under, while it is.
     pub(super) announced: Option<Epoch>,
     /// The stance that was confirmed last, while it stands.
-    pub(super) stood: Option<Stance>,
+    pub(super) stood: Option<Role>,
     /// The link its address is on, as far as is known.
     pub(super) stands_on: Option<u32>,
     /// The link its address may be on, and for what lifetime at most: it was put there, and the kernel has not confirmed
@@ -48,7 +48,7 @@ impl Place {
     pub(super) fn new(link: Arc<str>) -> Self {
         Self {
             link,
-            ordered: Stance::Off,
+            ordered: Role::Off,
             is_ordered: false,
             drains_since: None,
             announced: None,
@@ -62,15 +62,15 @@ impl Place {
         }
     }
 
-    pub(super) fn order(&mut self, stance: Stance, now: Instant) {
-        let drains = matches!(stance, Stance::Forwarding { .. });
+    pub(super) fn order(&mut self, stance: Role, now: Instant) {
+        let drains = matches!(stance, Role::Forwarding { .. });
         self.drains_since = drains.then(|| self.drains_since.unwrap_or(now));
         self.ordered = stance;
         self.is_ordered = true;
         self.stood = None;
         self.retry_at = Instant::ZERO;
         self.kept_off_since = None;
-        self.announced = self.announced.filter(|_| matches!(stance, Stance::Owner { .. }));
+        self.announced = self.announced.filter(|_| matches!(stance, Role::Owner { .. }));
     }
 
     /// The address is there.
@@ -106,7 +106,7 @@ impl Place {
     pub(super) fn vanished(&mut self) {
         self.stands_on = None;
         self.announced = None;
-        if self.ordered != Stance::Off {
+        if self.ordered != Role::Off {
             self.stood = None;
         }
     }
@@ -114,17 +114,17 @@ impl Place {
     /// How what answers on the link is to stand to it, and the other node's MAC in a handoff; nothing if it is to be off.
     pub(super) fn state(&self) -> Option<(State, Option<Mac>)> {
         match self.ordered {
-            Stance::Off => None,
-            Stance::Prepared { from } => Some((State::Prepared, Some(from))),
-            Stance::Owner { drain, .. } => Some((State::Owner, drain)),
-            Stance::Yielding { to, .. } => Some((State::Yielding, Some(to))),
-            Stance::Forwarding { to } => Some((State::Forwarding, Some(to))),
+            Role::Off => None,
+            Role::Prepared { from } => Some((State::Prepared, Some(from))),
+            Role::Owner { drain, .. } => Some((State::Owner, drain)),
+            Role::Yielding { to, .. } => Some((State::Yielding, Some(to))),
+            Role::Forwarding { to } => Some((State::Forwarding, Some(to))),
         }
     }
 
     /// Whether it is ordered to be worn and stands.
     pub(super) fn is_worn(&self) -> bool {
-        matches!(self.ordered, Stance::Owner { .. }) && self.stands_on.is_some()
+        matches!(self.ordered, Role::Owner { .. }) && self.stands_on.is_some()
     }
 
     /// The fence does not allow to wear it now. When that has been so for a whole right, it is better worn elsewhere.
@@ -150,7 +150,7 @@ impl Place {
         if self.failures == 1 {
             tracing::error!("{error}");
         }
-        if self.failures >= Self::TRIES && self.ordered != Stance::Off {
+        if self.failures >= Self::TRIES && self.ordered != Role::Off {
             self.excuse = Some((error.to_string().into(), now + Self::REST));
         }
     }

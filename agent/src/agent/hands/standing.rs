@@ -12,8 +12,8 @@ use super::place::Place;
 use crate::clock;
 use crate::dataplane::{Entry, State};
 use crate::link::{Address, Fitness, Lifetime, PutError};
-use crate::protocol::{Event, Instant, Stance};
 use crate::wire::Mac;
+use mantle_protocol::{Event, Instant, Role};
 
 /// How long nothing leaves with a VIP as its source after the address is off: answers made while the fence kept the
 /// neighbour from being asked for wait in the kernel for its MAC, for three tries a second apart.
@@ -44,7 +44,7 @@ impl Hands {
         let given_up: Vec<IpAddr> = self
             .places
             .iter()
-            .filter(|(_, place)| place.is_ordered && place.ordered == Stance::Off && place.retry_at <= now)
+            .filter(|(_, place)| place.is_ordered && place.ordered == Role::Off && place.retry_at <= now)
             .map(|(ip, _)| *ip)
             .collect();
         let mut standing = Vec::new();
@@ -121,7 +121,7 @@ impl Hands {
         }
         let (mut ordered, mut wanted) = (Vec::new(), BTreeMap::<Lifetime, Vec<_>>::new());
         for (ip, place) in &mut self.places {
-            if place.ordered == Stance::Off || place.retry_at > now {
+            if place.ordered == Role::Off || place.retry_at > now {
                 continue;
             }
             let Some(guarded) = self.guarded.get(&place.link) else { continue };
@@ -129,7 +129,7 @@ impl Hands {
             // that promises a faster fence than there is leaves it none. Only the program can take part in a handoff.
             let fenced = self.fence.is_whole(guarded.index);
             let bounded = match place.ordered {
-                Stance::Owner { bound, .. } => {
+                Role::Owner { bound, .. } => {
                     bound >= self.lifeline.bound() && self.lifeline.allows(now, self.right)
                 }
                 _ => false,
@@ -199,7 +199,7 @@ impl Hands {
         }
         let Some(place) = self.places.get_mut(&ip) else { return };
         // On this node's word that it is prepared the VIP moves, and nothing is to be lost then.
-        if matches!(place.ordered, Stance::Prepared { .. })
+        if matches!(place.ordered, Role::Prepared { .. })
             && !self.links.takes_in(ip).unwrap_or_else(|errno| cannot_tell(ip, errno))
         {
             place.retry_at = now + TAKEN_IN;
@@ -207,13 +207,13 @@ impl Hands {
         }
         place.succeeded();
         match place.ordered {
-            Stance::Owner { epoch, .. } if place.announced != Some(epoch) => {
+            Role::Owner { epoch, .. } if place.announced != Some(epoch) => {
                 match self.announcements.start(ip, now) {
                     Ok(()) => place.announced = Some(epoch),
                     Err(error) => place.failed(now, &error),
                 }
             }
-            Stance::Owner { .. } => {}
+            Role::Owner { .. } => {}
             _ => self.announcements.stop(ip),
         }
         self.confirm(ip);
@@ -255,7 +255,7 @@ impl Hands {
         if place.stood != Some(place.ordered) {
             place.stood = Some(place.ordered);
             let stance = place.ordered;
-            self.tell(Event::Stood(ip, stance));
+            self.tell(Event::RoleConfirmed(ip, stance));
         }
     }
 }

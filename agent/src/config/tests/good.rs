@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{Announce, Etcd, Guardian, Handoff, Http, Mode};
 use super::{VIP, mantle, read, vips, warnings};
-use crate::protocol::Timing;
+use mantle_protocol::Timing;
 
 #[test]
 fn one_vip_is_enough() {

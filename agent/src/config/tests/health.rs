@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::{Check, CheckKind, CheckPace, CheckTls, CommandCheck, Health, HttpCheck};
 use super::{BODY, VIP, mantle, read, warnings};
-use crate::protocol::WhenNobodyIsReady;
+use mantle_protocol::WhenNobodyIsReady;
 
 /// Reads one check without its name.
 fn check(text: &str) -> Check {

@@ -20,7 +20,6 @@ use crate::clock;
 use crate::config::Mode;
 use crate::link::namespace::{Ground, in_namespace};
 use crate::link::{Link, machine_links};
-use crate::protocol;
 use crate::wire::{Mac, solicited_node};
 
 pub(super) const VIP4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 15));
@@ -109,7 +108,7 @@ pub(super) async fn await_attached(link: &str, expected: [usize; 2]) {
 }
 
 /// An instant so much later.
-pub(super) fn after(milliseconds: u64) -> protocol::Instant {
+pub(super) fn after(milliseconds: u64) -> mantle_protocol::Instant {
     clock::now() + Duration::from_millis(milliseconds)
 }
 

@@ -12,7 +12,7 @@ use super::super::{Dataplane, Right, State};
 use super::ground::{Lab, NAME, SESSION, VIP4, VIP6, after, entry, in_lab, link};
 use crate::clock;
 use crate::config::Mode;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 /// Tells the test, run once more as a process of its own, that it is the agent, and of which link.
 const PLAYS_AGENT: &str = "MANTLE_TEST_PLAYS_AGENT_OF";

@@ -12,8 +12,8 @@ use tokio::sync::mpsc::Sender;
 use crate::clock;
 use crate::dataplane::right::nanoseconds;
 use crate::dataplane::{DataplaneEvent, Entry, RightCell};
-use crate::protocol::Instant;
 use crate::wire::Mac;
+use mantle_protocol::Instant;
 
 /// The VIPs' entries, and what every answer goes by.
 pub(super) struct Book {

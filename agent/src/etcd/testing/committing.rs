@@ -4,21 +4,17 @@ use super::relay::Relay;
 use super::*;
 use crate::clock;
 use crate::etcd::{Cause, Errand, Failure};
-use crate::protocol::{Change, Entry};
+use mantle_protocol::{Change, Entry};
 
 #[tokio::test]
 async fn a_transaction_is_done_or_says_what_it_found_instead() {
     let server = Server::start().await;
     let (etcd, revision) = begun(settings([server.url()])).await;
 
-    let txn = Txn {
-        compares: vec![
-            Compare::Modified(key("vip/10.0.0.1"), 0),
-            Compare::Created(key("vip/10.0.0.1"), revision),
-            Compare::Created(key("node/a"), 0),
-        ],
-        writes: vec![Write::Delete(key("vip/10.0.0.1"))],
-    };
+    let mut txn = Txn::new();
+    txn.delete(Compare::Modified(key("vip/10.0.0.1"), 0));
+    txn.require(Compare::Created(key("vip/10.0.0.1"), revision));
+    txn.require(Compare::Created(key("node/a"), 0));
     let before = clock::now();
     let committed = etcd.commit(&txn, OVERALL).await;
     let there = Entry { created: revision, modified: revision, value: nobody() };
@@ -29,10 +25,8 @@ async fn a_transaction_is_done_or_says_what_it_found_instead() {
     assert_eq!(committed.answer, Answer::Refused { revision, found });
     assert!(committed.sent.is_some_and(|sent| sent >= before && sent <= clock::now()));
 
-    let delete = Txn {
-        compares: vec![Compare::Created(key("vip/10.0.0.1"), revision)],
-        writes: vec![Write::Delete(key("vip/10.0.0.1"))],
-    };
+    let mut delete = Txn::new();
+    delete.delete(Compare::Created(key("vip/10.0.0.1"), revision));
     assert_eq!(etcd.commit(&delete, OVERALL).await.answer, Answer::Done(revision + 1));
     let status = &etcd.status()[0];
     assert!(status.connected && status.current && status.failure.is_none() && status.latency.is_some());
@@ -42,10 +36,10 @@ async fn a_transaction_is_done_or_says_what_it_found_instead() {
 async fn what_etcd_takes_for_nonsense_has_failed_for_certain() {
     let server = Server::start().await;
     let (etcd, revision) = begun(settings([server.url()])).await;
-    let both = Txn {
-        compares: vec![Compare::Modified(key("vip/10.0.0.1"), revision)],
-        writes: vec![Write::Put(key("vip/10.0.0.1"), nobody()), Write::Delete(key("vip/10.0.0.1"))],
-    };
+    let seen = Compare::Modified(key("vip/10.0.0.1"), revision);
+    let mut both = Txn::new();
+    both.put(seen.clone(), nobody());
+    both.delete(seen);
     let committed = etcd.commit(&both, OVERALL).await;
     assert_eq!((committed.answer, committed.sent), (Answer::Failed, None));
     assert!(reason(&etcd).contains("duplicate key"), "{}", reason(&etcd));

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::relay::Relay;
 use super::*;
 use crate::etcd::{Loss, StoreEvent};
-use crate::protocol::Change;
+use mantle_protocol::Change;
 
 /// Follows `etcd` until the test ends.
 fn follow(etcd: &Etcd) -> UnboundedReceiver<StoreEvent> {

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use self::server::Server;
 use super::{Cause, Etcd, Settings};
-use crate::protocol::{Answer, Compare, Key, Record, Txn, Value, Write};
+use mantle_protocol::{Answer, Compare, Key, Record, Txn, Value};
 
 const PREFIX: &str = "/mantle/test/";
 const OVERALL: Duration = Duration::from_secs(2);
@@ -31,7 +31,9 @@ fn nobody() -> Value {
 
 /// Puts a record that names nobody, if the key's mod revision is `seen`.
 fn put(name: &str, seen: i64) -> Txn {
-    Txn { compares: vec![Compare::Modified(key(name), seen)], writes: vec![Write::Put(key(name), nobody())] }
+    let mut txn = Txn::new();
+    txn.put(Compare::Modified(key(name), seen), nobody());
+    txn
 }
 
 fn settings<U: Into<String>>(endpoints: impl IntoIterator<Item = U>) -> Settings {

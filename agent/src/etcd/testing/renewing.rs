@@ -20,10 +20,8 @@ async fn two(first: &str, second: &str, try_timeout: Duration) -> (Etcd, Txn) {
         sleep(Duration::from_millis(10)).await;
     }
     assert!(etcd.status()[0].current);
-    let renewal = Txn {
-        compares: vec![Compare::Created(key("vip/10.0.0.1"), created)],
-        writes: vec![Write::Put(key("vip/10.0.0.1"), nobody())],
-    };
+    let mut renewal = Txn::new();
+    renewal.put(Compare::Created(key("vip/10.0.0.1"), created), nobody());
     (etcd, renewal)
 }
 

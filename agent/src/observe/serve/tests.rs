@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::super::{Publisher, feed, http, listen, sample};
 use super::*;
-use crate::protocol::Instant;
+use mantle_protocol::Instant;
 
 const QUICK: Limits =
     Limits { connections: 2, head: Duration::from_millis(150), whole: Duration::from_millis(400) };

@@ -2,9 +2,9 @@
 
 use super::{epoch, fenced, hand_off, name, node, refusals, stance};
 use crate::world::{World, ip, mac, ms, settings};
+use mantle_protocol::node::{Effect, Event, NoHandoff, Purpose};
+use mantle_protocol::{Answer, Role, Write};
 use mantle_sim::Mutant;
-use mantle_sim::protocol::node::{Effect, Event, NoHandoff, Purpose};
-use mantle_sim::protocol::{Answer, Stance, Write};
 
 /// A handover of unknown outcome: sent, and held up on its way to etcd.
 fn held_up() -> World {
@@ -15,10 +15,7 @@ fn held_up() -> World {
     }
     world.hosts[0].etcd = false;
     world.give(0, Event::Tick);
-    assert!(
-        matches!(stance(&world, 0), Stance::Yielding { .. }),
-        "it must not be owner: the other one may be"
-    );
+    assert!(matches!(stance(&world, 0), Role::Yielding { .. }), "it must not be owner: the other one may be");
     world
 }
 
@@ -45,14 +42,14 @@ fn a_handover_that_is_carried_out_late_is_one() {
     let mut world = held_up();
     world.let_late_requests_go_on();
     assert_eq!(world.owner(ip(1)), Some(1));
-    assert_eq!(stance(&world, 0), Stance::Forwarding { to: mac(1) });
+    assert_eq!(stance(&world, 0), Role::Forwarding { to: mac(1) });
 }
 
 #[test]
 fn in_doubt_nothing_is_served_past_the_right() {
     let mut world = held_up();
     world.pass(ms(1_100));
-    assert_eq!(stance(&world, 0), Stance::Off);
+    assert_eq!(stance(&world, 0), Role::Off);
     world.let_late_requests_go_on();
     world.pass(ms(100));
     assert_eq!(world.owner(ip(1)), Some(1));
@@ -99,7 +96,7 @@ fn ordered_on_a_late_answer(mutant: Option<Mutant>) -> Vec<Effect> {
     let standing = world.hosts[0].node.standing();
     let late = mutant.map_or(late.clone(), |mutant| mutant.tells(late, world.now, standing));
     let effects = world.hosts[0].node.handle(world.now, late);
-    effects.into_iter().filter(|effect| matches!(effect, Effect::Stand(_, Stance::Owner { .. }))).collect()
+    effects.into_iter().filter(|effect| matches!(effect, Effect::AssumeRole(_, Role::Owner { .. }))).collect()
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{fenced, hand_off, node, stance, vip};
 use crate::world::{World, ip, ms, settings};
-use mantle_sim::protocol::node::Event;
-use mantle_sim::protocol::{Stance, Value, Write};
+use mantle_protocol::node::Event;
+use mantle_protocol::{Role, Value, Write};
 
 #[test]
 fn a_successor_that_dies_during_the_drain_is_replaced_by_whoever_drains() {
@@ -15,7 +15,7 @@ fn a_successor_that_dies_during_the_drain_is_replaced_by_whoever_drains() {
     world.pass(ms(1_600));
     assert_eq!(world.owner(ip(1)), Some(0));
     assert!(
-        !world.hosts[0].ordered.contains(&Stance::Off),
+        !world.hosts[0].ordered.contains(&Role::Off),
         "its connections live on: {:?}",
         world.hosts[0].ordered
     );
@@ -25,7 +25,7 @@ fn a_successor_that_dies_during_the_drain_is_replaced_by_whoever_drains() {
 fn who_is_prepared_replaces_an_owner_that_dies() {
     let mut world = fenced(&["a", "b"], &[ip(1)]);
     world.put(0, Event::HandOff { vip: ip(1), to: None });
-    while stance(&world, 1) == Stance::Off {
+    while stance(&world, 1) == Role::Off {
         assert!(world.step());
     }
     world.hosts[0].runs = false;
@@ -84,7 +84,7 @@ fn strike(world: &mut World, fault: Fault, at: usize) {
 fn mend(world: &mut World, fault: Fault, at: usize) {
     match fault {
         Fault::Kill => {
-            let standing = stance(world, at) != Stance::Off;
+            let standing = stance(world, at) != Role::Off;
             let found: &[IpAddr] = if standing { &[ip(1)] } else { &[] };
             world.restart(at, settings(["a", "b", "c"][at], &[ip(1)]), found);
         }
@@ -132,7 +132,7 @@ fn whatever_goes_wrong_at_whichever_step_there_is_one_owner_at_most_and_one_in_t
                         for at in (0..names.len()).filter(|at| Some(*at) != owner && world.hosts[*at].runs) {
                             assert_eq!(
                                 stance(&world, at),
-                                Stance::Off,
+                                Role::Off,
                                 "{context}: what is left on {}",
                                 names[at]
                             );

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 
 use super::world::{World, ip, ms, settings};
 use super::{node, vip};
-use mantle_sim::protocol::node::{Event, Happening, NoHandoff};
-use mantle_sim::protocol::{NodeName, Stance};
+use mantle_protocol::node::{Event, NoHandoff, Notice};
+use mantle_protocol::{NodeName, Role};
 
 /// So many nodes for these VIPs, all fenced by the kernel program; the first is owner.
 fn fenced(names: &[&str], vips: &[IpAddr]) -> World {
@@ -41,15 +41,15 @@ fn hand_off(world: &mut World, at: usize, to: Option<&str>) {
 
 /// Why a node says that it does not hand a VIP over.
 fn refusals(world: &World, at: usize) -> Vec<NoHandoff> {
-    let refusal = |told: &Happening| match told {
-        Happening::NotHandedOver { why, .. } => Some(why.clone()),
+    let refusal = |told: &Notice| match told {
+        Notice::NotHandedOver { why, .. } => Some(why.clone()),
         _ => None,
     };
     world.hosts[at].told.iter().filter_map(refusal).collect()
 }
 
-fn stance(world: &World, at: usize) -> Stance {
-    world.hosts[at].stances.get(&ip(1)).copied().unwrap_or(Stance::Off)
+fn stance(world: &World, at: usize) -> Role {
+    world.hosts[at].stances.get(&ip(1)).copied().unwrap_or(Role::Off)
 }
 
 fn epoch(world: &World) -> i64 {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{fenced, node, stance};
 use crate::world::{World, ip, mac, ms, settings};
-use mantle_sim::protocol::node::{Effect, Event, Purpose, Settings};
-use mantle_sim::protocol::{Health, Stance};
+use mantle_protocol::node::{Effect, Event, Purpose, Settings};
+use mantle_protocol::{Health, Role};
 
 #[test]
 fn an_agent_that_ends_hands_over_and_lives_on_for_the_drain() {
@@ -34,14 +34,17 @@ fn what_yields_together_is_handed_over_together() {
         .node
         .vips()
         .zip(&world.hosts[0].ordered)
-        .map(|(look, stance)| Event::Stood(look.ip, *stance))
+        .map(|(look, stance)| Event::RoleConfirmed(look.ip, *stance))
         .collect();
     assert_eq!(yielding.len(), 250);
     let effects = world.hosts[0].node.handle_all(world.now, yielding);
     let handed = |effect: &Effect| match effect {
         Effect::Commit(request) if request.purpose == Purpose::HandOver => {
-            assert!(request.txn.compares.len() <= 128 && request.txn.writes.len() <= 128, "etcd takes 128");
-            Some(request.txn.writes.len() - 1)
+            assert!(
+                request.txn.compares().len() <= 128 && request.txn.writes().len() <= 128,
+                "etcd takes 128"
+            );
+            Some(request.txn.writes().len() - 1)
         }
         _ => None,
     };
@@ -73,7 +76,7 @@ fn a_failing_owner_hands_over() {
     world.give(0, Event::Health([(ip(1), Health::Failing)].into()));
     assert_eq!(world.owner(ip(1)), Some(1));
     assert!(!world.hosts[0].committed.contains(&Purpose::Release));
-    assert_eq!(stance(&world, 0), Stance::Forwarding { to: mac(1) });
+    assert_eq!(stance(&world, 0), Role::Forwarding { to: mac(1) });
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{epoch, fenced, hand_off, name, refusals, stance};
 use crate::world::{ip, ms};
-use mantle_sim::protocol::node::{Event, NoHandoff};
-use mantle_sim::protocol::{Health, Stance, Timing};
+use mantle_protocol::node::{Event, NoHandoff};
+use mantle_protocol::{Health, Role, Timing};
 
 #[test]
 fn what_cannot_be_handed_over_stays_and_it_is_said_why() {
@@ -52,15 +52,15 @@ fn who_does_not_prepare_in_time_is_passed_over() {
     let mut world = fenced(&["a", "b", "c"], &[ip(1)]);
     world.hosts[1].confirms = false;
     hand_off(&mut world, 0, None);
-    let limit = Timing::DEFAULT.right / 2;
+    let limit = Timing::DEFAULT.lease / 2;
     world.pass(limit.saturating_sub(ms(1)));
     assert_eq!(world.owner(ip(1)), Some(0));
     world.pass(ms(2));
     assert_eq!(world.owner(ip(1)), Some(2));
-    world.hosts[1].stances.insert(ip(1), Stance::Off);
-    world.give(1, Event::Stood(ip(1), Stance::Off));
+    world.hosts[1].stances.insert(ip(1), Role::Off);
+    world.give(1, Event::RoleConfirmed(ip(1), Role::Off));
     world.pass(ms(3_000));
-    assert_eq!(stance(&world, 1), Stance::Off, "b is prepared for nothing any more");
+    assert_eq!(stance(&world, 1), Role::Off, "b is prepared for nothing any more");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use mantle::protocol::Instant;
+use mantle_protocol::Instant;
 use mantle_tests::clock::{now, sleep_until, wait_for};
 use mantle_tests::echo::{Connection, Echo};
 use mantle_tests::etcd::Relay;

@@ -19,8 +19,8 @@ use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, PacketBuilde
 use mantle::config::Mode;
 use mantle::dataplane::{Counter, Dataplane, Entry, LinkMode, State};
 use mantle::link::machine_links;
-use mantle::protocol::Instant;
 use mantle::wire::Mac;
+use mantle_protocol::Instant;
 use nix::unistd::Pid;
 
 use super::figures::{FLOOD_TC, FLOOD_XDP};

@@ -1,10 +1,10 @@
-//! This node's own session: started, resumed, renewed, lost, ended; and the right that its renewals give.
+//! This node's own session: started, resumed, renewed, lost, ended; and the lease that its renewals give.
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Happening, How, Node, Purpose, Request};
-use crate::protocol::timing::retry_for;
-use crate::protocol::{Answer, Compare, Handoffs, Instant, Key, Revision, Session, Txn, Value, Write};
+use super::{Effect, How, Node, Notice, Purpose, Request};
+use crate::timing::retry_for;
+use crate::{Answer, Compare, Handoffs, Instant, Key, Revision, Session, Txn, Value};
 
 /// How a node stands in etcd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The most renewals under way at once: the 20 that are sent within a right once it is over, and some out of turn.
+    /// The most renewals under way at once: the 20 that are sent within a lease once it is over, and some out of turn.
     const MOST_UNDER_WAY: usize = 25;
     /// More renewals than a predecessor can have left under way, those within its other transactions included: its successor
     /// counts on from beyond them, as what is counted lower is not listened to.
@@ -196,7 +196,7 @@ impl Node {
                     self.clear(now, key, modified);
                 } else if self.own.standing != Standing::InUse {
                     self.own.standing = Standing::InUse;
-                    self.tell(Happening::NameInUse { machine });
+                    self.tell(Notice::NameInUse { machine });
                 }
                 self.wake_at(given_up_at.max(self.own.retry_at));
             }
@@ -206,26 +206,26 @@ impl Node {
     fn start_session(&mut self, now: Instant, key: Key) {
         self.own.standing = Standing::Starting;
         let value = self.own_session(now);
-        let txn =
-            Txn { compares: vec![Compare::Created(key.clone(), 0)], writes: vec![Write::Put(key, value)] };
+        let mut txn = Txn::new();
+        txn.put(Compare::Created(key, 0), value);
         self.commit(now, Purpose::Start, txn);
     }
 
     fn resume_session(&mut self, now: Instant, key: Key, created: Revision) {
         self.own.standing = Standing::Resuming(created);
         let value = self.own_session(now);
-        let txn = Txn {
-            compares: vec![Compare::Created(key.clone(), created)],
-            writes: vec![Write::Put(key, value)],
-        };
+        let mut txn = Txn::new();
+        txn.put(Compare::Created(key, created), value);
         self.commit(now, Purpose::Resume, txn);
     }
 
-    /// The compare and the write that make a transaction a renewal too.
-    pub(super) fn renewal(&mut self, now: Instant, session: Revision) -> (Compare, Write) {
-        let key = self.own_key();
+    /// Makes a transaction a renewal too.
+    ///
+    /// The session's incarnation is compared, not its last renewal: its own node alone writes it, and renewals overtake
+    /// each other.
+    pub(super) fn renew_within(&mut self, txn: &mut Txn, now: Instant, session: Revision) {
         let value = self.own_session(now);
-        (Compare::Created(key.clone(), session), Write::Put(key, value))
+        txn.put(Compare::Created(self.own_key(), session), value);
     }
 
     fn renew_when_due(&mut self, now: Instant, session: Revision) {
@@ -237,18 +237,19 @@ impl Node {
         if now < due {
             return self.wake_at(due);
         }
-        let (compare, write) = self.renewal(now, session);
+        let mut txn = Txn::new();
+        self.renew_within(&mut txn, now, session);
         self.own.under_way.push(now);
-        self.commit(now, Purpose::Renew, Txn { compares: vec![compare], writes: vec![write] });
+        self.commit(now, Purpose::Renew, txn);
         self.wake_at(self.renewal_due(is_quick));
     }
 
-    /// When the next renewal is due. Once the right of a node that has to be quick is over it tries more often: etcd may be
+    /// When the next renewal is due. Once the lease of a node that has to be quick is over it tries more often: etcd may be
     /// back at any moment, and how soon an owner is heard then is how long standbys have to wait for it.
     fn renewal_due(&self, is_quick: bool) -> Instant {
         let (timing, renewed) = (self.settings.timing, self.own.renewed);
         if is_quick {
-            (renewed + timing.renew).min((renewed + retry_for(timing.right)).max(self.right))
+            (renewed + timing.renew).min((renewed + retry_for(timing.lease)).max(self.lease))
         } else {
             renewed + timing.standby_renew()
         }
@@ -283,8 +284,8 @@ impl Node {
             return self.wake_at(self.own.retry_at);
         }
         let key = self.own_key();
-        let txn =
-            Txn { compares: vec![Compare::Created(key.clone(), session)], writes: vec![Write::Delete(key)] };
+        let mut txn = Txn::new();
+        txn.delete(Compare::Created(key, session));
         self.commit(now, Purpose::End, txn);
         self.own.standing = Standing::Ending(session);
     }
@@ -313,7 +314,7 @@ impl Node {
 
     /// Disarms everything at once; every pending operation of the session is void (I6).
     fn lose_session(&mut self, session: Revision) {
-        self.right = Instant::ZERO;
+        self.lease = Instant::ZERO;
         self.own.past.insert(session);
         self.own.standing = Standing::None;
         self.own.under_way.clear();
@@ -324,8 +325,8 @@ impl Node {
             vip.leaving = false;
             vip.handing = None;
         }
-        self.effects.push(Effect::Right(session, Instant::ZERO));
-        self.tell(Happening::SessionLost(session));
+        self.effects.push(Effect::Revoke(session));
+        self.tell(Notice::SessionLost(session));
     }
 
     /// Takes in what an answer says about the session.
@@ -339,11 +340,11 @@ impl Node {
         match (self.own.standing, request.purpose, answer) {
             (Standing::Starting, Purpose::Start, Answer::Done(revision)) => {
                 self.go_live(now, *revision, sent);
-                self.tell(Happening::SessionStarted(*revision));
+                self.tell(Notice::SessionStarted(*revision));
             }
             (Standing::Resuming(session), Purpose::Resume, Answer::Done(_)) => {
                 self.go_live(now, session, sent);
-                self.tell(Happening::SessionResumed(session));
+                self.tell(Notice::SessionResumed(session));
                 self.resume_vips(now, session);
             }
             (Standing::Starting, Purpose::Start, _) | (Standing::Resuming(_), Purpose::Resume, _) => {
@@ -413,21 +414,19 @@ impl Node {
         self.extend_right(session, sent);
     }
 
-    /// The right counts from before the acknowledged request was sent (I3), and never moves back.
+    /// The lease counts from before the acknowledged request was sent (I3), and never moves back.
     fn extend_right(&mut self, session: Revision, sent: Instant) {
-        let right = sent + self.settings.timing.right;
-        if right > self.right {
-            self.right = right;
-            self.effects.push(Effect::Right(session, right));
+        let lease = sent + self.settings.timing.lease;
+        if lease > self.lease {
+            self.lease = lease;
+            self.effects.push(Effect::Grant(session, lease));
         }
     }
 
     /// Deletes a session's key that has been silent, if it still is (I5).
     pub(super) fn clear(&mut self, now: Instant, key: Key, modified: Revision) {
-        let txn = Txn {
-            compares: vec![Compare::Modified(key.clone(), modified)],
-            writes: vec![Write::Delete(key)],
-        };
+        let mut txn = Txn::new();
+        txn.delete(Compare::Modified(key, modified));
         self.commit(now, Purpose::Clear, txn);
     }
 
@@ -440,10 +439,10 @@ impl Node {
                 continue;
             }
             vip.doubtful = vip.is_off() || vip.halfway;
-            resumed.push(Happening::BecameOwner { vip: *ip, epoch: vip.epoch, how: How::Resumed });
+            resumed.push(Notice::BecameOwner { vip: *ip, epoch: vip.epoch, how: How::Resumed });
         }
-        for happening in resumed {
-            self.tell(happening);
+        for notice in resumed {
+            self.tell(notice);
         }
         self.inherit_all(now, session);
     }

@@ -10,7 +10,7 @@ pub struct Timing {
     /// R: an owner renews its session this often; a standby five times slower.
     pub renew: Duration,
     /// D: an acknowledged renewal lets its node act as owner for this long, from before it was sent (I3).
-    pub right: Duration,
+    pub lease: Duration,
     /// S: a standby that has seen no renewal of an owner for this long takes over.
     pub silence: Duration,
 }
@@ -25,18 +25,18 @@ impl Timing {
     /// A crash costs about 0.3 s; wants etcd at 50/250 ms.
     pub const FASTEST: Self = Self::millis(50, 250, 340);
 
-    /// The longest right that may be asked for.
-    pub const LONGEST_RIGHT: Duration = Duration::from_secs(10);
+    /// The longest lease that may be asked for.
+    pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
     /// The longest that any node may go on answering, whatever fences it: a standby that cannot know how long an owner may
     /// go on waits for this.
     pub const LONGEST_BOUND: Duration = Duration::from_secs(12);
     /// The shortest renewal interval: below it etcd is the bottleneck, not the timing.
     pub const SHORTEST_RENEW: Duration = Duration::from_millis(20);
 
-    const fn millis(renew: u64, right: u64, silence: u64) -> Self {
+    const fn millis(renew: u64, lease: u64, silence: u64) -> Self {
         Self {
             renew: Duration::from_millis(renew),
-            right: Duration::from_millis(right),
+            lease: Duration::from_millis(lease),
             silence: Duration::from_millis(silence),
         }
     }
@@ -57,15 +57,15 @@ impl Timing {
         if self.renew < Self::SHORTEST_RENEW {
             return Err(TimingError::RenewTooShort { renew: self.renew });
         }
-        if self.right < 2 * self.renew {
-            return Err(TimingError::RightTooShort { renew: self.renew, right: self.right });
+        if self.lease < 2 * self.renew {
+            return Err(TimingError::LeaseTooShort { renew: self.renew, lease: self.lease });
         }
-        if self.right > Self::LONGEST_RIGHT {
-            return Err(TimingError::RightTooLong { right: self.right });
+        if self.lease > Self::LONGEST_LEASE {
+            return Err(TimingError::LeaseTooLong { lease: self.lease });
         }
-        let least = least_silence(self.right);
+        let least = least_silence(self.lease);
         if self.silence < least {
-            return Err(TimingError::Unsafe { right: self.right, silence: self.silence, least });
+            return Err(TimingError::Unsafe { lease: self.lease, silence: self.silence, least });
         }
         Ok(self)
     }
@@ -73,7 +73,7 @@ impl Timing {
     /// How long to wait for a node that may go on answering for `bound` after it sent a renewal: what the safety
     /// rule asks for, and this node's own patience beyond it.
     pub fn silence_for(self, bound: Duration) -> Duration {
-        least_silence(bound) + self.silence.saturating_sub(least_silence(self.right))
+        least_silence(bound) + self.silence.saturating_sub(least_silence(self.lease))
     }
 
     /// How often a standby renews.
@@ -94,10 +94,10 @@ pub fn least_silence(bound: Duration) -> Duration {
     bound + bound / 4 + Duration::from_millis(25)
 }
 
-/// How often a node renews once its right of `right` is over, while it owns something or suspects that an owner is gone:
-/// a quarter of R in the presets. By D, so that what hangs in an outage for as long as a right lasts stays bounded.
-pub fn retry_for(right: Duration) -> Duration {
-    (right / 20).max(Timing::SHORTEST_RENEW)
+/// How often a node renews once its lease of `lease` is over, while it owns something or suspects that an owner is gone:
+/// a quarter of R in the presets. By D, so that what hangs in an outage for as long as a lease lasts stays bounded.
+pub fn retry_for(lease: Duration) -> Duration {
+    (lease / 20).max(Timing::SHORTEST_RENEW)
 }
 
 /// Why a timing is refused.
@@ -105,30 +105,30 @@ pub fn retry_for(right: Duration) -> Duration {
 pub enum TimingError {
     /// Two nodes could answer at once.
     #[error(
-        "silence {silence:?} is unsafe with right {right:?}: it must be at least 1.25 × {right:?} + 25ms = {least:?}, or two \
+        "silence {silence:?} is unsafe with lease {lease:?}: it must be at least 1.25 × {lease:?} + 25ms = {least:?}, or two \
          nodes could answer at once"
     )]
     Unsafe {
         /// D as asked for.
-        right: Duration,
+        lease: Duration,
         /// S as asked for.
         silence: Duration,
         /// The least S that is safe with this D.
         least: Duration,
     },
-    /// One lost renewal would end the right.
-    #[error("right {right:?} leaves no room for a lost renewal: it must be at least twice renew, {renew:?}")]
-    RightTooShort {
+    /// One lost renewal would end the lease.
+    #[error("lease {lease:?} leaves no room for a lost renewal: it must be at least twice renew, {renew:?}")]
+    LeaseTooShort {
         /// R as asked for.
         renew: Duration,
         /// D as asked for.
-        right: Duration,
+        lease: Duration,
     },
     /// A standby without news could not know how long to wait.
-    #[error("right {right:?} is too long: at most {:?}", Timing::LONGEST_RIGHT)]
-    RightTooLong {
+    #[error("lease {lease:?} is too long: at most {:?}", Timing::LONGEST_LEASE)]
+    LeaseTooLong {
         /// D as asked for.
-        right: Duration,
+        lease: Duration,
     },
     /// etcd would be the bottleneck.
     #[error("renew {renew:?} is too short: at least {:?}", Timing::SHORTEST_RENEW)]
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_node_waits_for_what_the_owner_declared_and_keeps_its_own_patience() {
         let own = Timing::DEFAULT;
-        assert_eq!(own.silence_for(own.right), own.silence);
+        assert_eq!(own.silence_for(own.lease), own.silence);
         let bound = Duration::from_millis(500);
         assert_eq!(own.silence_for(bound), least_silence(bound) + Duration::from_millis(25));
     }

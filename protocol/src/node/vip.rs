@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::handing::Handing;
+use super::moving::Wishes;
 use super::peers::Peers;
-use super::wishing::Wishes;
-use crate::protocol::{Entry, Epoch, Health, Holder, Instant, NodeName, Revision, Stance, Value};
+use crate::{Entry, Epoch, Health, Holder, Instant, NodeName, Revision, Role, Value};
 
 /// Who holds a VIP, as far as this node can tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,10 +23,10 @@ pub(super) enum Held {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; no two exclude each other")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Vip {
-    /// Whether this node is ready for it, as its session says: it could be worn and is in good health.
+    /// Whether this node is ready for it, as its session says: it could be served and is in good health.
     pub(super) ready: bool,
-    /// Whether the machine could wear it now.
-    pub(super) wearable: bool,
+    /// Whether the machine could serve it now.
+    pub(super) servable: bool,
     /// How this node's checks judge it.
     pub(super) health: Health,
     /// Whether this node held it last: nobody else is known to have held it since.
@@ -44,10 +44,10 @@ pub(super) struct Vip {
     pub(super) held: Held,
     /// Since when that has been known here.
     pub(super) since: Instant,
-    /// The stance asked for.
-    pub(super) wanted: Option<Stance>,
-    /// The stance the kernel confirmed; not known while a predecessor's address may stand.
-    pub(super) stood: Option<Stance>,
+    /// The role asked for.
+    pub(super) wanted: Option<Role>,
+    /// The role the kernel confirmed; not known while a predecessor's address may stand.
+    pub(super) stood: Option<Role>,
     /// This node is giving it up: it never re-arms under this record, whose release may be under way.
     pub(super) leaving: bool,
     /// What gives this record away may be under way, sent by a predecessor or answered by nothing: re-arm only by a
@@ -69,7 +69,7 @@ impl Default for Vip {
     fn default() -> Self {
         Self {
             ready: false,
-            wearable: false,
+            servable: false,
             health: Health::Good,
             held_last: false,
             keep_until: Instant::ZERO,
@@ -95,12 +95,12 @@ impl Vip {
     /// Whether a predecessor left its address standing, and that halfway in a handoff.
     pub(super) fn found(&mut self, stands: bool, halfway: bool) {
         self.halfway = halfway;
-        self.stood = if stands { None } else { Some(Stance::Off) };
+        self.stood = if stands { None } else { Some(Role::Off) };
     }
 
-    /// Takes in whether the machine could wear it; says whether this node's readiness changed.
-    pub(super) fn can_be_worn(&mut self, wearable: bool) -> bool {
-        self.wearable = wearable;
+    /// Takes in whether the machine could serve it; says whether this node's readiness changed.
+    pub(super) fn can_be_served(&mut self, servable: bool) -> bool {
+        self.servable = servable;
         self.decide_readiness()
     }
 
@@ -112,24 +112,24 @@ impl Vip {
 
     fn decide_readiness(&mut self) -> bool {
         let before = self.ready;
-        self.ready = self.wearable && self.health == Health::Good;
+        self.ready = self.servable && self.health == Health::Good;
         self.ready != before
     }
 
-    /// Whether a stance is to be ordered now; if so it counts as ordered.
+    /// Whether a role is to be ordered now; if so it counts as ordered.
     ///
-    /// A confirmation names the stance and not the order, so an *off* must never be taken for a later one's: it would
+    /// A confirmation names the role and not the order, so an *off* must never be taken for a later one's: it would
     /// release a VIP that the order in between is just putting on (I4). Hence an order voids what was confirmed of an
-    /// earlier *off*, and none to wear the VIP goes out while the confirmation of an *off* is on its way.
-    pub(super) fn order(&mut self, due: Stance) -> bool {
-        let awaits_off = self.wanted == Some(Stance::Off) && !self.is_off();
+    /// earlier *off*, and none to serve the VIP goes out while the confirmation of an *off* is on its way.
+    pub(super) fn order(&mut self, due: Role) -> bool {
+        let awaits_off = self.wanted == Some(Role::Off) && !self.is_off();
         if self.wanted == Some(due) || awaits_off {
             return false;
         }
         self.wanted = Some(due);
         if self.is_off() {
             // Nothing stands and nothing was ordered since: there is nothing to order off.
-            if due == Stance::Off {
+            if due == Role::Off {
                 return false;
             }
             self.stood = None;
@@ -180,14 +180,14 @@ impl Vip {
         matches!(&self.held, Held::By(holder) if holder.node == *name && holder.session == session)
     }
 
-    /// How to wear it, if the record names the session that is entitled to and nothing speaks against it.
-    pub(super) fn worn_under(&self, name: &NodeName, entitled: Option<Revision>) -> Option<Stance> {
+    /// How to serve it, if the record names the session that is entitled to and nothing speaks against it.
+    pub(super) fn role_under(&self, name: &NodeName, entitled: Option<Revision>) -> Option<Role> {
         let session = entitled?;
         match &self.held {
             Held::By(holder) if self.names(name, session) && !self.leaving => match self.yielding() {
                 Some(yielding) => Some(yielding),
                 None if self.doubtful => None,
-                None => Some(Stance::Owner { epoch: self.epoch, bound: holder.bound, drain: None }),
+                None => Some(Role::Owner { epoch: self.epoch, bound: holder.bound, drain: None }),
             },
             _ => None,
         }
@@ -200,17 +200,17 @@ impl Vip {
 
     /// Whether the kernel confirmed that nothing is answered for it here, and nothing else is ordered.
     pub(super) fn is_silent(&self) -> bool {
-        let silent = matches!(self.stood, Some(Stance::Prepared { .. } | Stance::Forwarding { .. }));
+        let silent = matches!(self.stood, Some(Role::Prepared { .. } | Role::Forwarding { .. }));
         self.is_off() || (silent && self.stood == self.wanted)
     }
 
-    /// Whether it is ordered to stand here unanswered: from one such stance to another it stays so, whenever the kernel does it.
+    /// Whether it is ordered to stand here unanswered: from one such role to another it stays so, whenever the kernel does it.
     pub(super) fn is_to_be_silent(&self) -> bool {
-        matches!(self.wanted, Some(Stance::Prepared { .. } | Stance::Forwarding { .. }))
+        matches!(self.wanted, Some(Role::Prepared { .. } | Role::Forwarding { .. }))
     }
 
     /// Whether the kernel confirmed that nothing of it stands here.
     pub(super) fn is_off(&self) -> bool {
-        self.stood == Some(Stance::Off)
+        self.stood == Some(Role::Off)
     }
 }

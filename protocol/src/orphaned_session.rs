@@ -8,12 +8,12 @@ use std::net::IpAddr;
 
 use super::key::{Key, NodeName, Revision};
 use super::session::{Record, Value};
-use super::txn::{Compare, Txn, Write};
+use super::txn::{Compare, Txn};
 use super::view::Change;
 
 /// A session without an agent, and the records that name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Estate {
+pub struct OrphanedSession {
     node: Key,
     /// The mod revision of the session's last renewal.
     renewed: Revision,
@@ -21,7 +21,7 @@ pub struct Estate {
     vips: Vec<(IpAddr, Revision)>,
 }
 
-impl Estate {
+impl OrphanedSession {
     /// What the listed keys say of the session that agents of this machine string left under this name; nothing if there
     /// is none.
     pub fn of(listed: &[Change], name: &NodeName, machine: &str) -> Option<Self> {
@@ -57,21 +57,20 @@ impl Estate {
         let mut batches: Vec<Txn> = off
             .chunks(Txn::MOST_VIPS)
             .map(|batch| {
-                let nobody = Value::Record(Record { owner: None });
-                let compares = batch.iter().map(|(ip, seen)| Compare::Modified(Key::Vip(*ip), *seen));
-                let writes = batch.iter().map(|(ip, _)| Write::Put(Key::Vip(*ip), nobody.clone()));
-                Txn { compares: compares.collect(), writes: writes.collect() }
+                let mut txn = Txn::new();
+                for (ip, seen) in batch {
+                    txn.put(Compare::Modified(Key::Vip(*ip), *seen), Value::Record(Record { owner: None }));
+                }
+                txn
             })
             .collect();
         let ends = off.len() == self.vips.len();
         if batches.is_empty() && ends {
-            batches.push(Txn { compares: Vec::new(), writes: Vec::new() });
+            batches.push(Txn::new());
         }
         if let Some(first) = batches.first_mut() {
-            first.compares.push(Compare::Modified(self.node.clone(), self.renewed));
-            if ends {
-                first.writes.push(Write::Delete(self.node.clone()));
-            }
+            let renewed = Compare::Modified(self.node.clone(), self.renewed);
+            if ends { first.delete(renewed) } else { first.require(renewed) }
         }
         batches
     }
@@ -83,7 +82,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::{Entry, Handoffs, Holder, Session};
+    use crate::Write;
+    use crate::{Entry, Handoffs, Holder, Session};
 
     fn name(name: &str) -> NodeName {
         name.parse().unwrap()
@@ -123,7 +123,7 @@ mod tests {
             Compare::Created(key, _) => panic!("{key} is compared by its creation"),
             Compare::Modified(key, revision) => (key.to_string(), *revision),
         };
-        txn.compares.iter().map(compared).collect()
+        txn.compares().iter().map(compared).collect()
     }
 
     #[test]
@@ -138,20 +138,20 @@ mod tests {
             record(vip(4), None, 23),
             is(Key::Vip(vip(5)), 1, 24, Value::Garbage),
         ];
-        let estate = Estate::of(&listed, &name("a"), "m/1").unwrap();
-        assert_eq!(estate.vips().collect::<Vec<_>>(), [vip(1)]);
-        let txns = estate.release(&BTreeSet::new());
+        let orphaned = OrphanedSession::of(&listed, &name("a"), "m/1").unwrap();
+        assert_eq!(orphaned.vips().collect::<Vec<_>>(), [vip(1)]);
+        let txns = orphaned.release(&BTreeSet::new());
         let [txn] = txns.as_slice() else { panic!("{txns:?}") };
         assert_eq!(compares(txn), [("vip/10.0.0.1".to_owned(), 20), ("node/a".to_owned(), 40)]);
         let nobody = Value::Record(Record { owner: None });
-        assert_eq!(txn.writes, [Write::Put(Key::Vip(vip(1)), nobody), Write::Delete(Key::Node(name("a")))]);
+        assert_eq!(txn.writes(), [Write::Put(Key::Vip(vip(1)), nobody), Write::Delete(Key::Node(name("a")))]);
     }
 
     #[test]
     fn another_machines_session_of_the_same_name_is_none_of_ours() {
         let listed = [session("a", "m/2", 10, 40), record(vip(1), Some(("a", 10)), 20)];
-        assert_eq!(Estate::of(&listed, &name("a"), "m/1"), None);
-        assert_eq!(Estate::of(&listed[1..], &name("a"), "m/1"), None);
+        assert_eq!(OrphanedSession::of(&listed, &name("a"), "m/1"), None);
+        assert_eq!(OrphanedSession::of(&listed[1..], &name("a"), "m/1"), None);
     }
 
     #[test]
@@ -161,33 +161,33 @@ mod tests {
             record(vip(1), Some(("a", 10)), 20),
             record(vip(2), Some(("a", 10)), 21),
         ];
-        let estate = Estate::of(&listed, &name("a"), "m/1").unwrap();
-        let txns = estate.release(&BTreeSet::from([vip(1)]));
+        let orphaned = OrphanedSession::of(&listed, &name("a"), "m/1").unwrap();
+        let txns = orphaned.release(&BTreeSet::from([vip(1)]));
         let [txn] = txns.as_slice() else { panic!("{txns:?}") };
         assert_eq!(compares(txn), [("vip/10.0.0.2".to_owned(), 21), ("node/a".to_owned(), 40)]);
-        assert!(!txn.writes.iter().any(|write| matches!(write, Write::Delete(_))));
-        assert_eq!(estate.release(&BTreeSet::from([vip(1), vip(2)])), []);
+        assert!(!txn.writes().iter().any(|write| matches!(write, Write::Delete(_))));
+        assert_eq!(orphaned.release(&BTreeSet::from([vip(1), vip(2)])), []);
     }
 
     #[test]
     fn a_session_that_holds_nothing_is_ended_too() {
-        let estate = Estate::of(&[session("a", "m/1", 10, 40)], &name("a"), "m/1").unwrap();
-        let txns = estate.release(&BTreeSet::new());
+        let orphaned = OrphanedSession::of(&[session("a", "m/1", 10, 40)], &name("a"), "m/1").unwrap();
+        let txns = orphaned.release(&BTreeSet::new());
         let [txn] = txns.as_slice() else { panic!("{txns:?}") };
         assert_eq!(compares(txn), [("node/a".to_owned(), 40)]);
-        assert_eq!(txn.writes, [Write::Delete(Key::Node(name("a")))]);
+        assert_eq!(txn.writes(), [Write::Delete(Key::Node(name("a")))]);
     }
 
     #[test]
     fn no_transaction_is_larger_than_etcd_takes_and_the_first_ends_the_session() {
         let mut listed = vec![session("a", "m/1", 10, 4000)];
         listed.extend((1..=250).map(|n| record(vip(n), Some(("a", 10)), Revision::from(n))));
-        let estate = Estate::of(&listed, &name("a"), "m/1").unwrap();
-        let txns = estate.release(&BTreeSet::new());
-        assert!(txns.iter().all(|txn| txn.writes.len() <= 128 && txn.compares.len() <= 128));
-        let ends = |txn: &Txn| txn.writes.iter().any(|write| matches!(write, Write::Delete(_)));
+        let orphaned = OrphanedSession::of(&listed, &name("a"), "m/1").unwrap();
+        let txns = orphaned.release(&BTreeSet::new());
+        assert!(txns.iter().all(|txn| txn.writes().len() <= 128 && txn.compares().len() <= 128));
+        let ends = |txn: &Txn| txn.writes().iter().any(|write| matches!(write, Write::Delete(_)));
         assert_eq!(txns.iter().map(ends).collect::<Vec<_>>(), [true, false, false]);
-        let released: usize = txns.iter().map(|txn| txn.writes.len()).sum();
+        let released: usize = txns.iter().map(|txn| txn.writes().len()).sum();
         assert_eq!(released, 251);
     }
 }

@@ -1,4 +1,4 @@
-//! A node: one state machine for its session, its right and all of its VIPs.
+//! A node: one state machine for its session, its lease and all of its VIPs.
 //!
 //! Everything is level-triggered: an event changes what is known, and [`Node::handle`] then compares what is known with
 //! what has been asked for and gives the difference as effects. So a late, doubled or missing event can delay a step,
@@ -7,27 +7,27 @@
 //! ```text
 //!            claim / take over: Txn acknowledged
 //!  Off ───────────────────────────────────────────▶ Owner
-//!   ▲                                                 │ right over (I2), session lost,
+//!   ▲                                                 │ lease over (I2), session lost,
 //!   │                                                 │ release, record names another
 //!   └─────────────── confirmed by the kernel ◀────────┘
 //!        then, and only then, a release is written (I4)
 //! ```
 //!
-//! A node is owner of a VIP exactly while the record names its live session, its right lasts and it is not about to leave
-//! it. The record is known from a [`View`] that never goes back in time (I6), the right from acknowledged renewals
+//! A node is owner of a VIP exactly while the record names its live session, its lease lasts and it is not about to leave
+//! it. The record is known from a [`View`] that never goes back in time (I6), the lease from acknowledged renewals
 //! counted from before they were sent (I3).
 
 mod event;
 mod following;
 mod handing;
 mod inherited;
-mod look;
+mod moving;
 mod owning;
 mod peers;
 mod refusal;
 mod session;
+mod status;
 mod vip;
-mod wishing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -35,17 +35,17 @@ use std::time::Duration;
 
 use mantle_ebpf::wire::Mac;
 
-pub use event::{Effect, Event, Happening, How, Purpose, Request};
+pub use event::{Effect, Event, How, Notice, Purpose, Request};
 use following::Offers;
-pub use look::{PeerLook, VipLook};
 use peers::Peers;
 pub use refusal::NoHandoff;
 use session::Own;
 pub use session::Standing;
+pub use status::{PeerStatus, VipStatus};
 use vip::{Held, Vip};
 
-use super::{
-    Answer, Change, Entry, Health, Instant, Key, NodeName, Revision, Stance, Timing, Txn, Value, View,
+use crate::{
+    Answer, Change, Entry, Health, Instant, Key, NodeName, Revision, Role, Timing, Txn, Value, View,
     WhenNobodyIsReady, Write,
 };
 
@@ -81,7 +81,7 @@ pub struct Node {
     listed: bool,
     own: Own,
     /// Until when this node may act as owner of what is recorded as its own.
-    right: Instant,
+    lease: Instant,
     peers: Peers,
     /// What is offered to this node.
     offers: Offers,
@@ -95,7 +95,7 @@ pub struct Node {
     bound: Duration,
     vips: BTreeMap<IpAddr, Vip>,
     stopping: bool,
-    /// How many VIPs are recorded as this node's own while its right is over.
+    /// How many VIPs are recorded as this node's own while its lease is over.
     lapsed: usize,
     /// A session came or went, or a record changed hands: some session may be of no interest any more.
     sessions_changed: bool,
@@ -114,7 +114,7 @@ impl Node {
             heard: 0,
             listed: false,
             own: Own::default(),
-            right: Instant::ZERO,
+            lease: Instant::ZERO,
             peers: Peers::default(),
             offers: Offers::default(),
             macs: BTreeMap::new(),
@@ -161,9 +161,9 @@ impl Node {
             Event::Facts { links, ready, bound, macs } => self.learn(links, &ready, bound, macs),
             Event::Addresses(addresses) => self.addresses = addresses,
             Event::Health(judged) => self.judge(&judged),
-            Event::Stood(ip, stance) => {
+            Event::RoleConfirmed(ip, role) => {
                 if let Some(vip) = self.vips.get_mut(&ip) {
-                    vip.stood = Some(stance);
+                    vip.stood = Some(role);
                 }
             }
             Event::Listed(revision, changes) => self.list(now, revision, changes),
@@ -186,8 +186,8 @@ impl Node {
     }
 
     /// Until when this node may act as owner.
-    pub fn right(&self) -> Instant {
-        self.right
+    pub fn lease(&self) -> Instant {
+        self.lease
     }
 
     /// How long this node may at worst go on answering after it sent a renewal.
@@ -227,7 +227,7 @@ impl Node {
         self.bound = bound;
         self.macs = macs;
         for (ip, vip) in &mut self.vips {
-            news |= vip.can_be_worn(ready.contains(ip));
+            news |= vip.can_be_served(ready.contains(ip));
         }
         if news {
             self.own.renew_soon();
@@ -280,7 +280,7 @@ impl Node {
         }
         let entry = self.view.get(&key);
         if matches!(entry, Some(Entry { value: Value::Garbage, .. })) {
-            self.effects.push(Effect::Tell(Happening::Garbage(key.clone())));
+            self.effects.push(Effect::Notify(Notice::Garbage(key.clone())));
         }
         match &key {
             Key::Node(name) => {
@@ -330,7 +330,7 @@ impl Node {
 
     /// Takes in what our own transaction wrote, as the watch will show it again later.
     fn done(&mut self, now: Instant, txn: &Txn, revision: Revision) {
-        for write in &txn.writes {
+        for write in txn.writes() {
             let change = match write {
                 Write::Put(key, value) => {
                     let created = self.view.get(key).map_or(revision, |entry| entry.created);
@@ -348,8 +348,8 @@ impl Node {
         self.effects.push(Effect::Commit(request));
     }
 
-    fn tell(&mut self, happening: Happening) {
-        self.effects.push(Effect::Tell(happening));
+    fn tell(&mut self, notice: Notice) {
+        self.effects.push(Effect::Notify(notice));
     }
 
     fn wake_at(&mut self, at: Instant) {
@@ -360,25 +360,25 @@ impl Node {
         Key::Node(self.settings.name.clone())
     }
 
-    /// Gives each VIP the stance it is due, and says when the right ends.
+    /// Gives each VIP the role it is due, and says when the lease ends.
     fn stand(&mut self, now: Instant) {
         let live = self.own.live();
-        let entitled = live.filter(|_| now < self.right);
-        let (mut worn, mut standing, mut lapsed) = (0, false, 0);
+        let entitled = live.filter(|_| now < self.lease);
+        let (mut served, mut standing, mut lapsed) = (0, false, 0);
         let mut wake = self.wake;
         for (ip, vip) in &mut self.vips {
             let name = &self.settings.name;
-            lapsed += usize::from(entitled.is_none() && vip.worn_under(name, live).is_some());
-            let due = if let Some(stance) = vip.worn_under(name, entitled) {
-                worn += 1;
-                match (stance, entitled) {
-                    (Stance::Owner { epoch, bound, .. }, Some(session)) => {
+            lapsed += usize::from(entitled.is_none() && vip.role_under(name, live).is_some());
+            let due = if let Some(role) = vip.role_under(name, entitled) {
+                served += 1;
+                match (role, entitled) {
+                    (Role::Owner { epoch, bound, .. }, Some(session)) => {
                         let drained = self.offers.drained(*ip, session, &self.peers, self.settings.timing);
                         let drained = drained.filter(|(_, until)| now < *until);
                         wake = drained.map_or(wake, |(_, until)| wake.min(until));
-                        Stance::Owner { epoch, bound, drain: drained.map(|(drained, _)| drained.offer.mac) }
+                        Role::Owner { epoch, bound, drain: drained.map(|(drained, _)| drained.offer.mac) }
                     }
-                    (stance, _) => stance,
+                    (role, _) => role,
                 }
             } else if self.own.undecided() {
                 // A predecessor's address stands under its own lifetime until it is decided whose it is.
@@ -393,23 +393,25 @@ impl Node {
                 };
                 let offered = offered.filter(|(_, until)| now < *until);
                 wake = offered.map_or(wake, |(_, until)| wake.min(until));
-                let prepared = offered.map(|(offered, _)| Stance::Prepared { from: offered.offer.mac });
-                vip.forwarding().or(prepared).unwrap_or(Stance::Off)
+                let prepared = offered.map(|(offered, _)| Role::Prepared { from: offered.offer.mac });
+                vip.forwarding().or(prepared).unwrap_or(Role::Off)
             } else {
-                Stance::Off
+                Role::Off
             };
-            standing |= due != Stance::Off;
+            standing |= due != Role::Off;
             if vip.order(due) {
-                self.effects.push(Effect::Stand(*ip, due));
+                self.effects.push(Effect::AssumeRole(*ip, due));
             }
         }
         self.wake = wake;
         if standing {
-            self.wake_at(self.right);
+            self.wake_at(self.lease);
         }
         match std::mem::replace(&mut self.lapsed, lapsed) {
-            0 if lapsed > 0 => self.tell(Happening::RightOver { vips: lapsed }),
-            before if before > 0 && lapsed == 0 && worn > 0 => self.tell(Happening::RightBack { vips: worn }),
+            0 if lapsed > 0 => self.tell(Notice::LeaseExpired { vips: lapsed }),
+            before if before > 0 && lapsed == 0 && served > 0 => {
+                self.tell(Notice::LeaseRegained { vips: served });
+            }
             _ => {}
         }
     }

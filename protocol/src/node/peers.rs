@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::protocol::{Entry, Holder, Instant, NodeName, Revision, Session, Timing};
+use crate::{Entry, Holder, Instant, NodeName, Revision, Session, Timing};
 
 /// What was last heard of one session, by name and create revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ impl Peers {
 
     /// A session's key holds something unreadable: its node may be alive, and nobody knows for how long.
     pub(super) fn unreadable(&mut self, now: Instant, name: &NodeName, created: Revision) {
-        let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_RIGHT / 10);
+        let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_LEASE / 10);
         let heard = Heard { at: now, renewed: (now, 0), bound, renew, clear_at: Instant::ZERO };
         self.heard.entry((name.clone(), created)).or_insert(heard);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mantle_ebpf::wire::Mac;
 
 use super::refusal::NoHandoff;
-use crate::protocol::{Answer, Change, Epoch, Health, Instant, Key, NodeName, Revision, Stance, Txn};
+use crate::{Answer, Change, Epoch, Health, Instant, Key, NodeName, Revision, Role, Txn};
 
 /// What a node is told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,16 +17,16 @@ pub enum Event {
     /// What a predecessor on this machine left.
     Found {
         /// The VIPs whose addresses stand on their links. Those of which the config knows nothing are named only if they
-        /// could not be taken off, and [`Event::Stood`] tells when they are.
+        /// could not be taken off, and [`Event::RoleConfirmed`] tells when they are.
         standing: BTreeSet<IpAddr>,
         /// Those of them that it left halfway in a handoff: it may have sent what hands them over, to be carried out late.
         halfway: BTreeSet<IpAddr>,
     },
-    /// The MACs of the links and the VIPs that could be worn now, whenever either changes.
+    /// The MACs of the links and the VIPs that could be served now, whenever either changes.
     Facts {
         /// The MAC per link that carries a VIP.
         links: BTreeMap<String, Mac>,
-        /// The VIPs that could be worn now.
+        /// The VIPs that could be served now.
         ready: BTreeSet<IpAddr>,
         /// How long this node may at worst go on answering after it sent a renewal, for any of these: what the fence in
         /// force allows. Told before a VIP that it is for becomes ready.
@@ -39,7 +39,7 @@ pub enum Event {
     /// How the node's checks judge the VIPs that have any, whenever that changes. The others are in good health.
     Health(BTreeMap<IpAddr, Health>),
     /// The kernel confirmed how this node stands to a VIP.
-    Stood(IpAddr, Stance),
+    RoleConfirmed(IpAddr, Role),
     /// All keys, listed at a revision, before a watch starts anew.
     Listed(Revision, Vec<Change>),
     /// News from the watch.
@@ -78,14 +78,16 @@ pub enum Event {
 pub enum Effect {
     /// Commit a transaction and answer with [`Event::Answered`].
     Commit(Request),
-    /// Stand so to a VIP, and confirm it with [`Event::Stood`].
-    Stand(IpAddr, Stance),
-    /// The right of this session now lasts until then: it moved on, or it is over at once ([`Instant::ZERO`]).
-    Right(Revision, Instant),
+    /// Stand so to a VIP, and confirm it with [`Event::RoleConfirmed`].
+    AssumeRole(IpAddr, Role),
+    /// The lease of this session now lasts until then.
+    Grant(Revision, Instant),
+    /// The lease of this session is over at once.
+    Revoke(Revision),
     /// The watch has missed something: list and watch anew.
     Relist,
     /// Worth telling a person.
-    Tell(Happening),
+    Notify(Notice),
     /// Everything is released; nothing is left to do.
     Ended,
 }
@@ -128,7 +130,7 @@ pub enum Purpose {
 
 /// What a person wants to hear of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Happening {
+pub enum Notice {
     /// A session began.
     SessionStarted(Revision),
     /// A predecessor's session goes on.
@@ -158,14 +160,14 @@ pub enum Happening {
         /// The epoch.
         epoch: Epoch,
     },
-    /// The right ended without a renewal: the VIPs this node wore are dropped.
-    RightOver {
-        /// How many VIPs it wore.
+    /// The lease ended without a renewal: the VIPs this node served are dropped.
+    LeaseExpired {
+        /// How many VIPs it served.
         vips: usize,
     },
-    /// The right was renewed and the VIPs are worn again.
-    RightBack {
-        /// How many VIPs it wears.
+    /// The lease was renewed and the VIPs are served again.
+    LeaseRegained {
+        /// How many VIPs it serves.
         vips: usize,
     },
     /// A VIP is offered to another node.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::handing::Successor;
 use super::vip::{Held, Vip};
-use super::{Effect, Happening, How, NoHandoff, Node, Purpose, Request};
-use crate::protocol::timing::retry_for;
-use crate::protocol::{
+use super::{Effect, How, NoHandoff, Node, Notice, Purpose, Request};
+use crate::timing::retry_for;
+use crate::{
     Answer, Compare, Entry, Health, Holder, Instant, Key, NodeName, Record, Revision, Timing, Txn, Value,
-    WhenNobodyIsReady, Write,
+    WhenNobodyIsReady,
 };
 
 /// What stands between this node and a VIP that another holds.
@@ -92,7 +92,7 @@ impl Node {
         self.clear_long_silent(now);
     }
 
-    /// Whether the record names this node, which then moves it on if it cannot wear it, or should not.
+    /// Whether the record names this node, which then moves it on if it cannot serve it, or should not.
     fn decide_leaving(&mut self, now: Instant, ip: IpAddr, session: Revision) -> bool {
         let Some(vip) = self.vips.get_mut(&ip) else { return false };
         let mine = vip.names(&self.settings.name, session);
@@ -131,7 +131,7 @@ impl Node {
     fn wants_back(&mut self, now: Instant, ip: IpAddr) -> bool {
         let vip = &self.vips[&ip];
         let hold = self.settings.when_nobody_is_ready == WhenNobodyIsReady::Hold;
-        if !hold || !vip.held_last || !vip.wearable || vip.ready {
+        if !hold || !vip.held_last || !vip.servable || vip.ready {
             return false;
         }
         let silence = self.settings.timing.silence;
@@ -275,7 +275,7 @@ impl Node {
             if let Some(name) = absent {
                 let key = Key::Node(name.clone());
                 let created = self.view.get(&key).map_or(0, |entry| entry.created);
-                txn.compares.push(Compare::Created(key, created));
+                txn.require(Compare::Created(key, created));
             }
             self.commit(now, Purpose::Claim, txn);
         }
@@ -288,8 +288,7 @@ impl Node {
         let batch = &vips[..vips.len().min(Txn::MOST_VIPS)];
         let modified = self.view.modified(&key);
         let mut txn = self.taking(now, session, batch);
-        txn.compares.push(Compare::Modified(key.clone(), modified));
-        txn.writes.push(Write::Delete(key));
+        txn.delete(Compare::Modified(key, modified));
         self.commit(now, Purpose::TakeOver, txn);
     }
 
@@ -297,29 +296,26 @@ impl Node {
     fn taking(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) -> Txn {
         let holder = Holder { node: self.settings.name.clone(), session, bound: self.bound };
         let record = Value::Record(Record { owner: Some(holder) });
-        let (compare, write) = self.renewal(now, session);
         let mut txn = self.writing(vips, &record);
-        txn.compares.push(compare);
-        txn.writes.push(write);
+        self.renew_within(&mut txn, now, session);
         txn
     }
 
     fn release(&mut self, now: Instant, session: Revision, vips: &[IpAddr]) {
         for batch in vips.chunks(Txn::MOST_VIPS) {
             let mut txn = self.writing(batch, &Value::Record(Record { owner: None }));
-            txn.compares.push(Compare::Created(self.own_key(), session));
+            txn.require(Compare::Created(self.own_key(), session));
             self.commit(now, Purpose::Release, txn);
         }
     }
 
     /// Compares the records as seen (I5) and writes `record` into each.
     pub(super) fn writing(&mut self, vips: &[IpAddr], record: &Value) -> Txn {
-        let mut txn = Txn { compares: Vec::new(), writes: Vec::new() };
+        let mut txn = Txn::new();
         for ip in vips {
             let Some(vip) = self.vips.get_mut(ip) else { continue };
             vip.pending = true;
-            txn.compares.push(Compare::Modified(Key::Vip(*ip), vip.modified));
-            txn.writes.push(Write::Put(Key::Vip(*ip), record.clone()));
+            txn.put(Compare::Modified(Key::Vip(*ip), vip.modified), record.clone());
         }
         txn
     }
@@ -351,7 +347,7 @@ impl Node {
     /// Takes in what an answer says about the VIPs it was about.
     pub(super) fn vips_answered(&mut self, now: Instant, request: &Request, answer: &Answer) {
         let renew = self.settings.timing.renew;
-        for compare in &request.txn.compares {
+        for compare in request.txn.compares() {
             if let Key::Vip(ip) = compare.key()
                 && let Some(vip) = self.vips.get_mut(ip)
             {
@@ -374,8 +370,8 @@ impl Node {
                 self.effects.push(Effect::Relist);
             }
             (Purpose::Clear, Answer::Done(_)) => {
-                if let Some(Key::Node(name)) = request.txn.compares.first().map(Compare::key) {
-                    self.tell(Happening::Cleared(name.clone()));
+                if let Some(Key::Node(name)) = request.txn.compares().first().map(Compare::key) {
+                    self.tell(Notice::Cleared(name.clone()));
                 }
             }
             _ => {}
@@ -396,25 +392,25 @@ impl Node {
         }
         let (after, epoch) = (vip.held.clone(), vip.epoch);
         let is_own = |held: &Held| matches!(held, Held::By(holder) if holder.node == self.settings.name);
-        let happening = match (&before, &after) {
+        let notice = match (&before, &after) {
             (Held::By(from), Held::By(own))
                 if is_own(&after) && self.offers.came_from(ip, &from.node, own.session) =>
             {
                 let how = How::HandedOver { from: from.node.clone() };
-                Happening::BecameOwner { vip: ip, epoch, how }
+                Notice::BecameOwner { vip: ip, epoch, how }
             }
             (Held::By(holder), after) if is_own(after) && !is_own(&before) => {
                 let heard = self.peers.last_heard(holder).map_or(Instant::ZERO, |(at, _)| at);
                 let silence = now.since(heard.max(known_since));
                 let how = How::TookOver { from: holder.node.clone(), silence };
-                Happening::BecameOwner { vip: ip, epoch, how }
+                Notice::BecameOwner { vip: ip, epoch, how }
             }
-            (_, after) if is_own(after) => Happening::BecameOwner { vip: ip, epoch, how: How::Claimed },
-            (before, Held::Nobody) if is_own(before) => Happening::Released { vip: ip, epoch },
-            (_, Held::By(holder)) => Happening::OwnerIs { vip: ip, owner: Some(holder.node.clone()), epoch },
-            (_, Held::Nobody | Held::Unknown) => Happening::OwnerIs { vip: ip, owner: None, epoch },
+            (_, after) if is_own(after) => Notice::BecameOwner { vip: ip, epoch, how: How::Claimed },
+            (before, Held::Nobody) if is_own(before) => Notice::Released { vip: ip, epoch },
+            (_, Held::By(holder)) => Notice::OwnerIs { vip: ip, owner: Some(holder.node.clone()), epoch },
+            (_, Held::Nobody | Held::Unknown) => Notice::OwnerIs { vip: ip, owner: None, epoch },
         };
-        self.tell(happening);
+        self.tell(notice);
     }
 
     /// Forgets sessions that are neither there nor named by a record.

@@ -8,9 +8,7 @@ use mantle_ebpf::wire::Mac;
 use super::Node;
 use super::peers::Peers;
 use super::vip::{Held, Vip};
-use crate::protocol::{
-    Handoffs, Holder, Instant, NodeName, Offer, Preparation, Revision, Session, Stance, Timing,
-};
+use crate::{Handoffs, Holder, Instant, NodeName, Offer, Preparation, Revision, Role, Session, Timing};
 
 /// An offer to this node, as its owner's session has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,7 +115,7 @@ impl Node {
     /// The offer that this node is prepared for, by the kernel's word, and the MAC it will answer with. One that the record
     /// has made owner says so until its kernel answers.
     fn prepared_for(&self, ip: IpAddr, vip: &Vip, session: Revision) -> Option<(&Offered, Mac)> {
-        let prepared = matches!(vip.stood, Some(Stance::Prepared { .. } | Stance::Forwarding { .. }));
+        let prepared = matches!(vip.stood, Some(Role::Prepared { .. } | Role::Forwarding { .. }));
         let Held::By(holder) = &vip.held else { return None };
         if !prepared {
             return None;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::Node;
 use super::vip::Vip;
-use crate::protocol::{Entry, Instant, Key, Revision};
+use crate::{Entry, Instant, Key, Revision};
 
 impl Node {
     /// Takes up every such VIP.

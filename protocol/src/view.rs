@@ -97,7 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::Handoffs;
+    use crate::Handoffs;
 
     fn session(created: Revision, modified: Revision, counter: u64, bound: u64) -> Change {
         let value = Value::Session(Session {

@@ -8,7 +8,7 @@ use super::key::Epoch;
 
 /// What this node does about one VIP: the rows of the data plane's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stance {
+pub enum Role {
     /// Silent: no address, no answer, no announcement.
     Off,
     /// About to follow the owner: the address is in place, the fence closed.
@@ -18,7 +18,7 @@ pub enum Stance {
     },
     /// Wears the VIP: the address is in place, ARP and NS are answered, changes are announced.
     Owner {
-        /// The epoch it is worn under.
+        /// The epoch it is served under.
         epoch: Epoch,
         /// How long after a renewal the record lets this node answer at worst: no fence that may be slower will do.
         bound: Duration,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::protocol::NodeName;
+use crate::NodeName;
 
 /// Why a VIP is not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]

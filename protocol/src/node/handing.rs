@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The transaction that hands the record over compares it and both sessions, and is sent only while the kernel yields (I4).
-//! Once sent it may be carried out late: when its outcome is unknown this node goes on yielding, within its right, and is
+//! Once sent it may be carried out late: when its outcome is unknown this node goes on yielding, within its lease, and is
 //! owner again only by a transaction that changes the record. To read it would not be enough.
 
 use std::net::IpAddr;
@@ -16,12 +16,10 @@ use std::time::Duration;
 
 use mantle_ebpf::wire::Mac;
 
+use super::moving::Wishes;
 use super::vip::Vip;
-use super::wishing::Wishes;
-use super::{Happening, NoHandoff, Node, Purpose};
-use crate::protocol::{
-    Compare, Entry, Holder, Instant, Key, NodeName, Offer, Record, Revision, Stance, Value,
-};
+use super::{NoHandoff, Node, Notice, Purpose};
+use crate::{Compare, Entry, Holder, Instant, Key, NodeName, Offer, Record, Revision, Role, Value};
 
 /// A node that is to follow as owner, by name and session.
 pub(super) type Successor = (NodeName, Revision);
@@ -67,22 +65,22 @@ pub(super) enum Step {
 
 impl Vip {
     /// How this node yields it, if it has come to that.
-    pub(super) fn yielding(&self) -> Option<Stance> {
+    pub(super) fn yielding(&self) -> Option<Role> {
         match &self.handing {
             Some(Handing {
                 offer,
                 step: Step::Yielding { to, .. } | Step::Draining { to, opened: false, .. },
                 ..
-            }) => Some(Stance::Yielding { to: *to, number: offer.number }),
+            }) => Some(Role::Yielding { to: *to, number: offer.number }),
             _ => None,
         }
     }
 
     /// How this node serves what is left of it, if it has handed it over.
-    pub(super) fn forwarding(&self) -> Option<Stance> {
+    pub(super) fn forwarding(&self) -> Option<Role> {
         match &self.handing {
             Some(Handing { step: Step::Draining { to, opened: true, .. }, .. }) => {
-                Some(Stance::Forwarding { to: *to })
+                Some(Role::Forwarding { to: *to })
             }
             Some(Handing { step: Step::Draining { .. }, .. }) => self.yielding(),
             _ => None,
@@ -108,14 +106,14 @@ impl Vip {
 impl Node {
     /// How long each step of a handoff may take.
     fn step_limit(&self) -> Duration {
-        self.settings.timing.right / 2
+        self.settings.timing.lease / 2
     }
 
     /// Takes a VIP that the record says is this node's a step further on its way to another, if it is to go there.
     pub(super) fn move_on(&mut self, now: Instant, ip: IpAddr, session: Revision) {
         let urge = self.urge(now, ip);
         let Some(vip) = self.vips.get_mut(&ip) else { return };
-        if !vip.wearable {
+        if !vip.servable {
             vip.leaving = true;
         }
         if vip.leaving {
@@ -183,7 +181,7 @@ impl Node {
         let number = u64::try_from(now.since_boot().as_micros()).unwrap_or(u64::MAX);
         let offer = Offer { to: to.clone(), session, number, mac };
         vip.handing = Some(Handing { offer, began: now, step: Step::Offered { until } });
-        self.tell(Happening::Offered { vip: ip, to });
+        self.tell(Notice::Offered { vip: ip, to });
     }
 
     /// Hands VIPs over to the node that is prepared for them, all of which the kernel yields.
@@ -192,11 +190,10 @@ impl Node {
         let Some(Value::Session(successor)) = self.view.get(&key).map(|entry| &entry.value) else { return };
         let holder = Holder { node: to.0.clone(), session: to.1, bound: successor.bound };
         let record = Value::Record(Record { owner: Some(holder) });
-        for batch in vips.chunks(crate::protocol::Txn::MOST_VIPS) {
+        for batch in vips.chunks(crate::Txn::MOST_VIPS) {
             let mut txn = self.writing(batch, &record);
-            let (compare, write) = self.renewal(now, session);
-            txn.compares.extend([Compare::Created(key.clone(), to.1), compare]);
-            txn.writes.push(write);
+            txn.require(Compare::Created(key.clone(), to.1));
+            self.renew_within(&mut txn, now, session);
             self.commit(now, Purpose::HandOver, txn);
         }
     }
@@ -224,9 +221,9 @@ impl Node {
         handing.step = Step::Draining { to: mac, until: now + drain, opens_by: now + limit, opened: false };
         vip.handing = Some(handing).filter(|_| able);
         let ended = vip.handing.is_none();
-        self.tell(Happening::HandedOver { vip: ip, to, epoch, took });
+        self.tell(Notice::HandedOver { vip: ip, to, epoch, took });
         if ended {
-            self.tell(Happening::DrainEnded { vip: ip });
+            self.tell(Notice::DrainEnded { vip: ip });
         }
     }
 
@@ -263,7 +260,7 @@ impl Node {
             if let Some(vip) = self.vips.get_mut(&ip) {
                 vip.handing = None;
             }
-            self.tell(Happening::DrainEnded { vip: ip });
+            self.tell(Notice::DrainEnded { vip: ip });
         }
     }
 

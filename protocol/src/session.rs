@@ -21,7 +21,7 @@ pub struct Session {
     pub links: BTreeMap<String, Mac>,
     /// The node's own addresses, the first before the others; none if it publishes none. For people: nothing is decided by them.
     pub addresses: Vec<IpAddr>,
-    /// The VIPs the node could wear now.
+    /// The VIPs the node could serve now.
     pub ready: BTreeSet<IpAddr>,
     /// Who goes first: higher before lower, then by name.
     pub priority: u32,

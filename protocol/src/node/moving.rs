@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::handing::Successor;
 use super::vip::Held;
-use super::{Happening, NoHandoff, Node};
-use crate::protocol::{Entry, Instant, Key, NodeName, Revision, Session, Value};
+use super::{NoHandoff, Node, Notice};
+use crate::{Entry, Instant, Key, NodeName, Revision, Session, Value};
 
 /// Why and where a VIP is to move, beyond what its node's own state says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,7 +61,7 @@ impl Node {
                 Held::By(_) | Held::Nobody | Held::Unknown => NoHandoff::Unowned,
             },
         };
-        self.tell(Happening::NotHandedOver { vip: ip, why: refusal });
+        self.tell(Notice::NotHandedOver { vip: ip, why: refusal });
     }
 
     /// Why a VIP of this node's is to move, if it is.
@@ -160,7 +160,7 @@ impl Node {
             }
         }
         if asked || was_tried {
-            self.tell(Happening::NotHandedOver { vip: ip, why });
+            self.tell(Notice::NotHandedOver { vip: ip, why });
         }
     }
 
@@ -168,7 +168,7 @@ impl Node {
     pub(super) fn stays(&mut self, ip: IpAddr, why: NoHandoff) {
         let asked = self.vips.get_mut(&ip).and_then(|vip| vip.wishes.asked.take());
         if asked.is_some() {
-            self.tell(Happening::NotHandedOver { vip: ip, why });
+            self.tell(Notice::NotHandedOver { vip: ip, why });
         }
     }
 }

@@ -33,18 +33,49 @@ pub enum Write {
 
 /// One transaction: all compares hold and all writes are done, or nothing is.
 ///
-/// When a compare fails the compared keys are read back in the same transaction.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// When a compare fails the compared keys are read back in the same transaction. It can only be built from compares and
+/// from writes that bring the compare of their own key along: a write without its compare cannot be expressed (I5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Txn {
-    /// What must hold.
-    pub compares: Vec<Compare>,
-    /// What is done then.
-    pub writes: Vec<Write>,
+    compares: Vec<Compare>,
+    writes: Vec<Write>,
 }
 
 impl Txn {
     /// The most VIPs one transaction moves: etcd takes 128 operations, and the sessions need a few.
     pub const MOST_VIPS: usize = 100;
+
+    /// A transaction that does nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Also compares a key that it does not write.
+    pub fn require(&mut self, seen: Compare) {
+        self.compares.push(seen);
+    }
+
+    /// Sets the key that `seen` compares.
+    pub fn put(&mut self, seen: Compare, value: Value) {
+        self.writes.push(Write::Put(seen.key().clone(), value));
+        self.compares.push(seen);
+    }
+
+    /// Deletes the key that `seen` compares.
+    pub fn delete(&mut self, seen: Compare) {
+        self.writes.push(Write::Delete(seen.key().clone()));
+        self.compares.push(seen);
+    }
+
+    /// What must hold.
+    pub fn compares(&self) -> &[Compare] {
+        &self.compares
+    }
+
+    /// What is done then.
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
 }
 
 /// What became of a transaction.

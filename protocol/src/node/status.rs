@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use super::Node;
 use super::vip::Held;
-use crate::protocol::{Epoch, Holder, Instant, Key, NodeName, Revision, Session, Stance, Value};
+use crate::{Epoch, Holder, Instant, Key, NodeName, Revision, Role, Session, Value};
 
 /// One VIP, as a node shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VipLook<'a> {
+pub struct VipStatus<'a> {
     /// The address.
     pub ip: IpAddr,
     /// Whom the record names.
     pub holder: Option<&'a Holder>,
     /// The record's epoch.
     pub epoch: Epoch,
-    /// The stance the kernel last confirmed.
-    pub stance: Stance,
+    /// The role the kernel last confirmed.
+    pub role: Role,
     /// Whether this node is ready for it.
     pub ready: bool,
     /// Since when the record has named whom it names.
@@ -26,7 +26,7 @@ pub struct VipLook<'a> {
 
 /// Another node's session, as a node shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerLook<'a> {
+pub struct PeerStatus<'a> {
     /// The node.
     pub name: &'a NodeName,
     /// Its session's create revision.
@@ -41,27 +41,27 @@ pub struct PeerLook<'a> {
 
 impl Node {
     /// The VIPs, in order.
-    pub fn vips(&self) -> impl Iterator<Item = VipLook<'_>> {
-        self.vips.iter().map(|(ip, vip)| VipLook {
+    pub fn vips(&self) -> impl Iterator<Item = VipStatus<'_>> {
+        self.vips.iter().map(|(ip, vip)| VipStatus {
             ip: *ip,
             holder: match &vip.held {
                 Held::By(holder) => Some(holder),
                 Held::Nobody | Held::Unknown => None,
             },
             epoch: vip.epoch,
-            stance: vip.stood.unwrap_or(Stance::Off),
+            role: vip.stood.unwrap_or(Role::Off),
             ready: vip.ready,
             since: vip.since,
         })
     }
 
     /// The other nodes' sessions, in order.
-    pub fn peers(&self) -> impl Iterator<Item = PeerLook<'_>> {
+    pub fn peers(&self) -> impl Iterator<Item = PeerStatus<'_>> {
         self.view.iter().filter_map(|(key, entry)| match (key, &entry.value) {
             (Key::Node(name), Value::Session(session)) if *name != self.settings.name => {
                 let (heard, alive_until) = self.peers.last_renewal(name, entry.created)?;
                 let silence = alive_until.since(heard).max(self.settings.timing.silence_for(session.bound));
-                Some(PeerLook { name, created: entry.created, session, heard, silence })
+                Some(PeerStatus { name, created: entry.created, session, heard, silence })
             }
             _ => None,
         })
