@@ -138,7 +138,6 @@ impl World {
                 }
                 events.push_back(Event::RoleConfirmed(vip, stance));
             }
-            Effect::Revoke(_) => {}
             Effect::Grant(_, until) => {
                 assert!(until <= self.now + Timing::DEFAULT.lease, "I3: a right from a renewal not yet sent");
             }
@@ -146,7 +145,7 @@ impl World {
                 let all = self.store.keys().map(|key| self.read(key)).collect();
                 events.push_back(Event::Listed(self.revision, all));
             }
-            Effect::Notify(_) => {}
+            Effect::Notify(_) | Effect::Revoke(_) => {}
             Effect::Ended => panic!("nobody asked the node to end"),
         }
     }
