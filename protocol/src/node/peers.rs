@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Entry, Holder, Instant, NodeName, Revision, Session, Timing};
+use crate::{Entry, Holder, Instant, NodeName, Revision, Timing, Value};
 
 /// What was last heard of one session, by name and create revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,19 +25,24 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// A session was written: its node was alive when it did.
-    pub(super) fn heard(&mut self, now: Instant, name: &NodeName, entry: &Entry, session: &Session) {
-        let renewed = (now, entry.modified);
-        let (bound, renew) = (session.bound, session.renew);
-        let heard = Heard { at: now, renewed, bound, renew, clear_at: Instant::ZERO };
-        self.heard.insert((name.clone(), entry.created), heard);
-    }
-
-    /// A session's key holds something unreadable: its node may be alive, and nobody knows for how long.
-    pub(super) fn unreadable(&mut self, now: Instant, name: &NodeName, created: Revision) {
-        let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_LEASE / 10);
-        let heard = Heard { at: now, renewed: (now, 0), bound, renew, clear_at: Instant::ZERO };
-        self.heard.entry((name.clone(), created)).or_insert(heard);
+    /// Takes in what the key of a node's session now holds.
+    pub(super) fn key_is(&mut self, now: Instant, name: &NodeName, entry: Option<&Entry>) {
+        let Some(entry) = entry else { return };
+        let key = (name.clone(), entry.created);
+        match &entry.value {
+            // Its node was alive when it wrote that.
+            Value::Session(session) => {
+                let renewed = (now, entry.modified);
+                let (bound, renew) = (session.bound, session.renew);
+                self.heard.insert(key, Heard { at: now, renewed, bound, renew, clear_at: Instant::ZERO });
+            }
+            // Its node may be alive, and nobody knows for how long it may go on.
+            Value::Record(_) | Value::Garbage => {
+                let (bound, renew) = (Timing::LONGEST_BOUND, Timing::LONGEST_LEASE / 10);
+                let heard = Heard { at: now, renewed: (now, 0), bound, renew, clear_at: Instant::ZERO };
+                self.heard.entry(key).or_insert(heard);
+            }
+        }
     }
 
     /// Starts the wait for every session anew.

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Node;
-use super::vip::Held;
-use crate::{Epoch, Holder, Instant, Key, NodeName, Revision, Role, Session, Value};
+use crate::{Epoch, Holder, Instant, Key, NodeName, Revision, Role, Session, Value, View};
 
 /// One VIP, as a node shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +39,35 @@ pub struct PeerStatus<'a> {
 }
 
 impl Node {
+    /// Until when this node may act as owner.
+    pub fn lease(&self) -> Instant {
+        self.lease
+    }
+
+    /// How long this node may at worst go on answering after it sent a renewal.
+    pub fn bound(&self) -> Duration {
+        self.machine.bound
+    }
+
+    /// The addresses that this node publishes as its own.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.machine.addresses
+    }
+
+    /// What this node knows of etcd's keys.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
     /// The VIPs, in order.
     pub fn vips(&self) -> impl Iterator<Item = VipStatus<'_>> {
         self.vips.iter().map(|(ip, vip)| VipStatus {
             ip: *ip,
-            holder: match &vip.held {
-                Held::By(holder) => Some(holder),
-                Held::Nobody | Held::Unknown => None,
-            },
-            epoch: vip.epoch,
-            role: vip.stood.unwrap_or(Role::Off),
-            ready: vip.ready,
-            since: vip.since,
+            holder: vip.record.holder(),
+            epoch: vip.record.epoch,
+            role: vip.kernel.role().unwrap_or(Role::Off),
+            ready: vip.local.is_ready(),
+            since: vip.record.since,
         })
     }
 

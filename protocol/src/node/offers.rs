@@ -1,14 +1,10 @@
-//! The successor's side of a handoff: what owners offer to this node, and what it says of that.
+//! What owners offer to this node: the successor's side of a handoff.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use mantle_ebpf::wire::Mac;
-
-use super::Node;
 use super::peers::Peers;
-use super::vip::{Held, Vip};
-use crate::{Handoffs, Holder, Instant, NodeName, Offer, Preparation, Revision, Role, Session, Timing};
+use crate::{Holder, Instant, NodeName, Offer, Revision, Session, Timing};
 
 /// An offer to this node, as its owner's session has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,44 +84,5 @@ impl Offers {
     pub(super) fn came_from(&self, ip: IpAddr, name: &NodeName, session: Revision) -> bool {
         let offered = self.0.get(&ip).and_then(|offers| offers.get(name));
         offered.is_some_and(|offered| offered.offer.session == session)
-    }
-}
-
-impl Node {
-    /// What this node's session is to say of handoffs.
-    pub(super) fn handoffs(&self) -> Handoffs {
-        let mut said = Handoffs {
-            able: !self.macs.is_empty()
-                && self.vips.iter().all(|(ip, vip)| !vip.ready || self.macs.contains_key(ip)),
-            ..Handoffs::default()
-        };
-        let live = self.own.live();
-        for (ip, vip) in &self.vips {
-            if let Some(handing) = &vip.handing {
-                said.offers.insert(*ip, handing.offer.clone());
-            }
-            if let Some((offered, mac)) = live.and_then(|session| self.prepared_for(*ip, vip, session)) {
-                let word = Preparation { session: offered.by, number: offered.offer.number, mac };
-                said.prepared.insert(*ip, word);
-            }
-        }
-        said
-    }
-
-    /// The offer that this node is prepared for, by the kernel's word, and the MAC it will answer with. One that the record
-    /// has made owner says so until its kernel answers.
-    fn prepared_for(&self, ip: IpAddr, vip: &Vip, session: Revision) -> Option<(&Offered, Mac)> {
-        let prepared = matches!(vip.stood, Some(Role::Prepared { .. } | Role::Forwarding { .. }));
-        let Held::By(holder) = &vip.held else { return None };
-        if !prepared {
-            return None;
-        }
-        let timing = self.settings.timing;
-        let offered = if vip.names(&self.settings.name, session) {
-            self.offers.drained(ip, session, &self.peers, timing)
-        } else {
-            self.offers.of_holder(ip, holder, session, timing).filter(|_| vip.is_to_be_silent())
-        };
-        Some((offered?.0, *self.macs.get(&ip)?))
     }
 }

@@ -1,0 +1,258 @@
+//! How far this node is in taking, keeping and giving away one VIP: the state machine of the protocol.
+//!
+//! ```mermaid
+//! stateDiagram-v2
+//!     NotOurs --> Serving: the record names this node
+//!     NotOurs --> MustRewrite: resumed, and the record may be given away
+//!     MustRewrite --> Serving: rewritten
+//!     Serving --> Offered: there is a reason to move, and a successor
+//!     Offered --> Yielding: the successor is prepared
+//!     Offered --> Serving: withdrawn
+//!     Yielding --> Serving: withdrawn, or rewritten
+//!     Yielding --> Draining: the record names the successor
+//!     Serving --> Releasing: it cannot stay, and nobody follows
+//!     Releasing --> NotOurs: the record names nobody
+//!     Draining --> NotOurs: drained
+//! ```
+//!
+//! From each phase of an owner, a record that names another node and a lost session lead to `NotOurs`. The whole table
+//! stands in docs/protocol.md, and a test compares it with [`Phase::after`].
+
+use mantle_ebpf::wire::Mac;
+
+use super::super::Successor;
+use crate::{Instant, Offer, Role};
+
+/// How far this node is with one VIP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::node) enum Phase {
+    /// The record does not name this node's session.
+    #[default]
+    NotOurs,
+    /// The record names this node's session.
+    Ours(Ownership),
+    /// The record names the successor. This node serves the connections that were opened here.
+    Draining(Draining),
+}
+
+/// What an owner is doing with its VIP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::node) enum Ownership {
+    /// It serves the VIP.
+    Serving,
+    /// Something that an earlier agent sent may still give this very record away: it serves only once the record is
+    /// rewritten.
+    MustRewrite,
+    /// It serves the VIP, and waits for the successor to say that it is prepared.
+    Offered {
+        /// The handoff.
+        handoff: Handoff,
+        /// Until when it waits.
+        until: Instant,
+    },
+    /// It yields to the successor, and hands the record over as soon as the kernel says that it yields.
+    Yielding {
+        /// The handoff.
+        handoff: Handoff,
+        /// The successor's MAC.
+        to: Mac,
+        /// Until when the kernel is to have said so.
+        until: Instant,
+        /// Whether the handover's outcome is unknown: it may be carried out at any time. So the node goes on yielding, and is
+        /// owner again only by a transaction that changes the record.
+        in_doubt: bool,
+    },
+    /// It gives the VIP up: nothing brings it back under this record, whose release may be under way.
+    Releasing,
+}
+
+/// A handoff that this node began.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::node) struct Handoff {
+    /// What this node's session says of it.
+    pub(in crate::node) offer: Offer,
+    /// When it was offered.
+    pub(in crate::node) began: Instant,
+}
+
+impl Handoff {
+    /// The node that is to follow.
+    pub(in crate::node) fn successor(&self) -> Successor {
+        (self.offer.to.clone(), self.offer.session)
+    }
+}
+
+/// What is left of a VIP that was handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::node) struct Draining {
+    /// The handoff.
+    pub(in crate::node) handoff: Handoff,
+    /// The successor's MAC.
+    pub(in crate::node) to: Mac,
+    /// How long it lasts.
+    pub(in crate::node) limits: DrainLimits,
+    /// Whether the successor answers. Until then this node goes on yielding: what arrives is served here rather than sent on
+    /// to a node that does not answer yet.
+    pub(in crate::node) opened: bool,
+}
+
+/// How long a drain lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::node) struct DrainLimits {
+    /// Until when the connections that were opened here are served.
+    pub(in crate::node) until: Instant,
+    /// Until when the successor is waited for to answer.
+    pub(in crate::node) opens_by: Instant,
+}
+
+/// Whom a changed record names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Names {
+    /// This node's session.
+    Us,
+    /// The session that the VIP is offered to, or was handed to.
+    Successor {
+        /// How long to drain, if this node can.
+        drain: Option<DrainLimits>,
+    },
+    /// Another session, or nobody.
+    Another,
+}
+
+/// What moves a phase on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Input {
+    /// The record changed.
+    Record(Names),
+    /// This node's session was lost.
+    SessionLost,
+    /// This node's session went live again, and the record names it.
+    SessionBack {
+        /// Whether what an earlier agent sent may still give the record away.
+        must_rewrite: bool,
+    },
+    /// The VIP is offered to a successor.
+    Offer {
+        /// The handoff.
+        handoff: Handoff,
+        /// Until when the successor is to be prepared.
+        until: Instant,
+    },
+    /// The successor says that it is prepared.
+    Prepared {
+        /// The MAC it will answer with.
+        to: Mac,
+        /// Until when the kernel is to yield.
+        until: Instant,
+    },
+    /// The handoff is taken back, or too late.
+    Withdraw,
+    /// The VIP cannot stay, and nobody follows.
+    GiveUp,
+    /// The outcome of the handover that compares this record is unknown.
+    HandoverUnknown,
+    /// The successor answers for the VIP.
+    SuccessorAnswers,
+    /// No connection is left that was opened here.
+    ConnectionsGone(Instant),
+    /// The drain is over.
+    DrainOver,
+}
+
+impl Phase {
+    /// The phase after `input`.
+    pub(in crate::node) fn after(self, input: Input) -> Self {
+        use Ownership::{MustRewrite, Offered, Releasing, Serving, Yielding};
+        use Phase::{Draining as Drains, NotOurs, Ours};
+        match (self, input) {
+            // A record that changed cannot be given away any more by what compared the one before (I5).
+            (
+                NotOurs | Drains(_) | Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. }),
+                Input::Record(Names::Us),
+            ) => Ours(Serving),
+            (Ours(Releasing), Input::Record(Names::Us)) => Ours(Releasing),
+            (Ours(Yielding { handoff, to, .. }), Input::Record(Names::Successor { drain: Some(limits) })) => {
+                Drains(Draining { handoff, to, limits, opened: false })
+            }
+            // The successor rewrote it.
+            (phase @ Drains(_), Input::Record(Names::Successor { .. })) => phase,
+            (
+                NotOurs | Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. } | Releasing),
+                Input::Record(Names::Successor { .. }),
+            )
+            | (NotOurs | Ours(_) | Drains(_), Input::Record(Names::Another) | Input::SessionLost) => NotOurs,
+
+            (NotOurs | Ours(_) | Drains(_), Input::SessionBack { must_rewrite: true }) => Ours(MustRewrite),
+            (NotOurs | Ours(_) | Drains(_), Input::SessionBack { must_rewrite: false }) => Ours(Serving),
+
+            (Ours(Serving), Input::Offer { handoff, until }) => Ours(Offered { handoff, until }),
+            (Ours(Offered { handoff, .. }), Input::Prepared { to, until }) => {
+                Ours(Yielding { handoff, to, until, in_doubt: false })
+            }
+            (Ours(Yielding { handoff, to, until, .. }), Input::HandoverUnknown) => {
+                Ours(Yielding { handoff, to, until, in_doubt: true })
+            }
+            (Ours(Offered { .. } | Yielding { in_doubt: false, .. }), Input::Withdraw) => Ours(Serving),
+            (Ours(_), Input::GiveUp) => Ours(Releasing),
+
+            (Drains(draining), Input::SuccessorAnswers) => Drains(Draining { opened: true, ..draining }),
+            (Drains(draining), Input::ConnectionsGone(now)) => {
+                let limits = DrainLimits { until: now, ..draining.limits };
+                Drains(Draining { limits, ..draining })
+            }
+            (Drains(_), Input::DrainOver) => NotOurs,
+
+            // What is not expected in a phase changes nothing.
+            (
+                phase @ (NotOurs
+                | Drains(_)
+                | Ours(MustRewrite | Offered { .. } | Yielding { .. } | Releasing)),
+                Input::Offer { .. },
+            )
+            | (
+                phase @ (NotOurs | Drains(_) | Ours(Serving | MustRewrite | Yielding { .. } | Releasing)),
+                Input::Prepared { .. },
+            )
+            | (
+                phase @ (NotOurs
+                | Drains(_)
+                | Ours(Serving | MustRewrite | Yielding { in_doubt: true, .. } | Releasing)),
+                Input::Withdraw,
+            )
+            | (
+                phase @ (NotOurs | Drains(_) | Ours(Serving | MustRewrite | Offered { .. } | Releasing)),
+                Input::HandoverUnknown,
+            )
+            | (phase @ (NotOurs | Drains(_)), Input::GiveUp)
+            | (
+                phase @ (NotOurs | Ours(_)),
+                Input::SuccessorAnswers | Input::ConnectionsGone(_) | Input::DrainOver,
+            ) => phase,
+        }
+    }
+
+    /// Whether the record names this node's session.
+    pub(in crate::node) fn is_ours(&self) -> bool {
+        matches!(self, Self::Ours(_))
+    }
+
+    /// The handoff that is under way or drains.
+    pub(in crate::node) fn handoff(&self) -> Option<&Handoff> {
+        match self {
+            Self::Ours(Ownership::Offered { handoff, .. } | Ownership::Yielding { handoff, .. })
+            | Self::Draining(Draining { handoff, .. }) => Some(handoff),
+            Self::Ours(Ownership::Serving | Ownership::MustRewrite | Ownership::Releasing)
+            | Self::NotOurs => None,
+        }
+    }
+
+    /// Whether something that is under way may still give this very record away.
+    pub(in crate::node) fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Ours(Ownership::MustRewrite | Ownership::Yielding { in_doubt: true, .. }))
+    }
+
+    /// The role of a node that yields.
+    pub(in crate::node) fn yielding(to: Mac, handoff: &Handoff) -> Role {
+        Role::Yielding { to, number: handoff.offer.number }
+    }
+}
