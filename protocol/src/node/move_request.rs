@@ -10,13 +10,17 @@ use crate::{Entry, Instant, Key, NodeName, Revision, Session, Value};
 /// Why and where a VIP is to move, beyond what its node's own state says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct MoveRequest {
-    /// Somebody asked for it: for that node, or for any.
-    asked: Option<Option<NodeName>>,
+    /// Somebody asked for it.
+    asked: Option<Asked>,
     /// A node that goes before this one is ready for it, and since when.
     preferred: Option<(Successor, Instant)>,
     /// The nodes that were offered it in vain since the reason came up.
     pub(super) tried: Vec<Successor>,
 }
+
+/// What somebody asked for: a move to this node, or to any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asked(Option<NodeName>);
 
 /// Why a VIP is to move.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +63,7 @@ impl Node {
                 Phase::Ours(Ownership::Releasing) => NoHandoff::Leaving,
                 Phase::Ours(_) if to.as_ref() == Some(&self.settings.name) => NoHandoff::OwnerAlready,
                 Phase::Ours(_) => {
-                    vip.request.asked = Some(to);
+                    vip.request.asked = Some(Asked(to));
                     return;
                 }
                 Phase::NotOurs | Phase::Draining(_) => match vip.record.holder() {
@@ -107,7 +111,7 @@ impl Node {
             return Some(Reason::Must);
         }
         let request = &self.vips[&ip].request;
-        if let Some(to) = &request.asked {
+        if let Some(Asked(to)) = &request.asked {
             return Some(Reason::Asked(to.clone()));
         }
         let ((name, _), since) = request.preferred.clone()?;

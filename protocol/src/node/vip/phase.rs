@@ -160,74 +160,88 @@ pub(in crate::node) enum Input {
 }
 
 impl Phase {
-    /// The phase after `input`.
+    /// The phase after `input`. What is not expected in a phase changes nothing.
     pub(in crate::node) fn after(self, input: Input) -> Self {
         use Ownership::{MustRewrite, Offered, Releasing, Serving, Yielding};
         use Phase::{Draining as Drains, NotOurs, Ours};
-        match (self, input) {
-            // A record that changed cannot be given away any more by what compared the one before (I5).
-            (
-                NotOurs | Drains(_) | Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. }),
-                Input::Record(Names::Us),
-            ) => Ours(Serving),
-            (Ours(Releasing), Input::Record(Names::Us)) => Ours(Releasing),
-            (Ours(Yielding { handoff, to, .. }), Input::Record(Names::Successor { drain: Some(limits) })) => {
-                Drains(Draining { handoff, to, limits, opened: false })
-            }
-            // The successor rewrote it.
-            (phase @ Drains(_), Input::Record(Names::Successor { .. })) => phase,
-            (
-                NotOurs | Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. } | Releasing),
-                Input::Record(Names::Successor { .. }),
-            )
-            | (NotOurs | Ours(_) | Drains(_), Input::Record(Names::Another) | Input::SessionLost) => NotOurs,
-
-            (NotOurs | Ours(_) | Drains(_), Input::SessionBack { must_rewrite: true }) => Ours(MustRewrite),
-            (NotOurs | Ours(_) | Drains(_), Input::SessionBack { must_rewrite: false }) => Ours(Serving),
-
-            (Ours(Serving), Input::Offer { handoff, until }) => Ours(Offered { handoff, until }),
-            (Ours(Offered { handoff, .. }), Input::Prepared { to, until }) => {
-                Ours(Yielding { handoff, to, until, in_doubt: false })
-            }
-            (Ours(Yielding { handoff, to, until, .. }), Input::HandoverUnknown) => {
-                Ours(Yielding { handoff, to, until, in_doubt: true })
-            }
-            (Ours(Offered { .. } | Yielding { in_doubt: false, .. }), Input::Withdraw) => Ours(Serving),
-            (Ours(_), Input::GiveUp) => Ours(Releasing),
-
-            (Drains(draining), Input::SuccessorAnswers) => Drains(Draining { opened: true, ..draining }),
-            (Drains(draining), Input::ConnectionsGone(now)) => {
-                let limits = DrainLimits { until: now, ..draining.limits };
-                Drains(Draining { limits, ..draining })
-            }
-            (Drains(_), Input::DrainOver) => NotOurs,
-
-            // What is not expected in a phase changes nothing.
-            (
+        match input {
+            Input::Record(names) => self.after_record(names),
+            Input::SessionLost => NotOurs,
+            Input::SessionBack { must_rewrite: true } => Ours(MustRewrite),
+            Input::SessionBack { must_rewrite: false } => Ours(Serving),
+            Input::Offer { handoff, until } => match self {
+                Ours(Serving) => Ours(Offered { handoff, until }),
                 phase @ (NotOurs
-                | Drains(_)
-                | Ours(MustRewrite | Offered { .. } | Yielding { .. } | Releasing)),
-                Input::Offer { .. },
-            )
-            | (
-                phase @ (NotOurs | Drains(_) | Ours(Serving | MustRewrite | Yielding { .. } | Releasing)),
-                Input::Prepared { .. },
-            )
-            | (
+                | Ours(MustRewrite | Offered { .. } | Yielding { .. } | Releasing)
+                | Drains(_)) => phase,
+            },
+            Input::Prepared { to, until } => match self {
+                Ours(Offered { handoff, .. }) => Ours(Yielding { handoff, to, until, in_doubt: false }),
+                phase @ (NotOurs | Ours(Serving | MustRewrite | Yielding { .. } | Releasing) | Drains(_)) => {
+                    phase
+                }
+            },
+            // While the handover is in doubt it cannot be taken back: it may be carried out at any time.
+            Input::Withdraw => match self {
+                Ours(Offered { .. } | Yielding { in_doubt: false, .. }) => Ours(Serving),
                 phase @ (NotOurs
-                | Drains(_)
-                | Ours(Serving | MustRewrite | Yielding { in_doubt: true, .. } | Releasing)),
-                Input::Withdraw,
-            )
-            | (
-                phase @ (NotOurs | Drains(_) | Ours(Serving | MustRewrite | Offered { .. } | Releasing)),
-                Input::HandoverUnknown,
-            )
-            | (phase @ (NotOurs | Drains(_)), Input::GiveUp)
-            | (
-                phase @ (NotOurs | Ours(_)),
-                Input::SuccessorAnswers | Input::ConnectionsGone(_) | Input::DrainOver,
-            ) => phase,
+                | Ours(Serving | MustRewrite | Yielding { in_doubt: true, .. } | Releasing)
+                | Drains(_)) => phase,
+            },
+            Input::GiveUp => match self {
+                Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. } | Releasing) => Ours(Releasing),
+                phase @ (NotOurs | Drains(_)) => phase,
+            },
+            Input::HandoverUnknown => match self {
+                Ours(Yielding { handoff, to, until, in_doubt: _ }) => {
+                    Ours(Yielding { handoff, to, until, in_doubt: true })
+                }
+                phase @ (NotOurs | Ours(Serving | MustRewrite | Offered { .. } | Releasing) | Drains(_)) => {
+                    phase
+                }
+            },
+            Input::SuccessorAnswers => match self {
+                Drains(draining) => Drains(Draining { opened: true, ..draining }),
+                phase @ (NotOurs | Ours(_)) => phase,
+            },
+            Input::ConnectionsGone(now) => match self {
+                Drains(draining) => {
+                    let limits = DrainLimits { until: now, ..draining.limits };
+                    Drains(Draining { limits, ..draining })
+                }
+                phase @ (NotOurs | Ours(_)) => phase,
+            },
+            Input::DrainOver => match self {
+                NotOurs | Drains(_) => NotOurs,
+                phase @ Ours(_) => phase,
+            },
+        }
+    }
+
+    /// The phase after the record changed. What compared the record before can give it away no more (I5): so there is no
+    /// doubt and no offer left under a record that names this node again.
+    fn after_record(self, names: Names) -> Self {
+        use Ownership::{MustRewrite, Offered, Releasing, Serving, Yielding};
+        use Phase::{Draining as Drains, NotOurs, Ours};
+        match names {
+            Names::Us => match self {
+                NotOurs | Drains(_) | Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. }) => {
+                    Ours(Serving)
+                }
+                Ours(Releasing) => Ours(Releasing),
+            },
+            Names::Successor { drain } => match (self, drain) {
+                (Ours(Yielding { handoff, to, .. }), Some(limits)) => {
+                    Drains(Draining { handoff, to, limits, opened: false })
+                }
+                // The successor rewrote it.
+                (phase @ Drains(_), Some(_) | None) => phase,
+                (
+                    NotOurs | Ours(Serving | MustRewrite | Offered { .. } | Yielding { .. } | Releasing),
+                    Some(_) | None,
+                ) => NotOurs,
+            },
+            Names::Another => NotOurs,
         }
     }
 
