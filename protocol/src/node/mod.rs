@@ -203,3 +203,6 @@ impl Node {
         self.settings.timing.lease / 2
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,19 +2,26 @@
 //!
 //! ```mermaid
 //! stateDiagram-v2
-//!     NotOurs --> Serving: the record names this node
-//!     NotOurs --> MustRewrite: resumed, and the record may be given away
-//!     MustRewrite --> Serving: rewritten
-//!     Serving --> Offered: there is a reason to move, and a successor
-//!     Offered --> Yielding: the successor is prepared
-//!     Offered --> Serving: withdrawn
-//!     Yielding --> Serving: withdrawn, or rewritten
-//!     Yielding --> Draining: the record names the successor
-//!     Serving --> Releasing: it cannot stay, and nobody follows
-//!     Releasing --> NotOurs: the record names nobody
-//!     Draining --> NotOurs: drained
+//!     [*] --> NotOurs
+//!     NotOurs --> Serving: record names us
+//!     NotOurs --> MustRewrite: session back, must rewrite
+//!     MustRewrite --> Serving: record names us
+//!     Serving --> Offered: offer
+//!     Offered --> Yielding: prepared
+//!     Offered --> Serving: withdraw
+//!     Yielding --> Serving: withdraw
+//!     Yielding --> InDoubt: handover unknown
+//!     InDoubt --> Serving: record names us
+//!     Yielding --> Draining: record names successor
+//!     InDoubt --> Draining: record names successor
+//!     Serving --> Releasing: give up
+//!     Releasing --> NotOurs: record names another
+//!     Draining --> Forwarding: successor answers
+//!     Draining --> NotOurs: drain over
+//!     Forwarding --> NotOurs: drain over
 //! ```
 //!
+//! `Yielding` with `in_doubt` is drawn as `InDoubt`, `Draining` with `opened` as `Forwarding`.
 //! From each phase of an owner, a record that names another node and a lost session lead to `NotOurs`. The whole table
 //! stands in docs/protocol.md, and a test compares it with [`Phase::after`].
 
@@ -270,3 +277,6 @@ impl Phase {
         Role::Yielding { to, number: handoff.offer.number }
     }
 }
+
+#[cfg(test)]
+mod tests;
