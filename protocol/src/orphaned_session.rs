@@ -1,7 +1,7 @@
-//! What a dead agent's session still holds, and how it is given up in its place.
+//! The session of an agent that died, and how another process gives up what it owns.
 //!
-//! The guardian goes by this. It has no session of its own and renews nothing: it only ever ends the session of an agent
-//! that is gone, once the kernel has confirmed that nothing of it is answered any more (I4).
+//! The agent's guardian uses it. The guardian has no session of its own and renews nothing. It only ends the session of an
+//! agent that is gone, once the kernel has confirmed that no VIP of it is answered any more (I4).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

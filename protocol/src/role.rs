@@ -1,4 +1,4 @@
-//! How a node stands to a VIP.
+//! What a node's kernel does for a VIP.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use mantle_ebpf::wire::Mac;
 
 use super::key::Epoch;
 
-/// What this node does about one VIP: the rows of the data plane's table.
+/// What a node's kernel does for one VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// Silent: no address, no answer, no announcement.
     Off,
-    /// About to follow the owner: the address is in place, the fence closed.
+    /// The node is about to follow the owner: the address is in place, the fence is closed.
     Prepared {
         /// The owner's MAC.
         from: Mac,
     },
-    /// Wears the VIP: the address is in place, ARP and NS are answered, changes are announced.
+    /// Serves the VIP: the address is in place, ARP and NS are answered, changes are announced.
     Owner {
         /// The epoch it is served under.
         epoch: Epoch,
@@ -25,14 +25,14 @@ pub enum Role {
         /// The former owner's MAC, while that still serves the connections opened on it.
         drain: Option<Mac>,
     },
-    /// Hands the VIP over: asked where it is, names the successor; what arrives is still served.
+    /// The node hands the VIP over: its kernel names the successor when asked where the VIP is, and what arrives is still served.
     Yielding {
         /// The successor's MAC.
         to: Mac,
         /// The number of the offer: a confirmation of an earlier yielding is none of this one.
         number: u64,
     },
-    /// Has handed the VIP over: silent, serves the connections it still has, sends on the rest.
+    /// The node has handed the VIP over: it is silent, serves the connections that it still has, and sends on the rest.
     Forwarding {
         /// The successor's MAC.
         to: Mac,

@@ -17,10 +17,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Renewals are under way side by side, and in copies to several endpoints: etcd may carry one out after another that was
-    /// decided later. Of what the session says the later word counts, but for the bound: a takeover goes by that of the very
-    /// renewal that it compares.
-    fn keep_later_word(&mut self, known: &Self) {
+    /// Keeps what the session said last. Renewals are under way side by side, and in copies to several endpoints: etcd may
+    /// carry one out after another that was decided later. The counter tells which was decided later. Only the bound is taken
+    /// from the renewal that etcd carried out last: a takeover compares that very renewal.
+    fn keep_what_was_said_last(&mut self, known: &Self) {
         if let (Value::Session(session), Value::Session(said)) = (&mut self.value, &known.value)
             && self.created == known.created
             && session.counter < said.counter
@@ -56,7 +56,7 @@ impl View {
             return false;
         }
         if let (Some((_, Some(known))), Some(entry)) = (known, &mut change.entry) {
-            entry.keep_later_word(known);
+            entry.keep_what_was_said_last(known);
         }
         self.keys.insert(change.key, (change.revision, change.entry));
         true

@@ -14,7 +14,7 @@ use crate::{Answer, Change, Health, Instant, NodeName, Revision, Role, Txn};
 pub enum Event {
     /// The instant that [`Node::deadline`](super::Node::deadline) named has come.
     Tick,
-    /// What a predecessor on this machine left.
+    /// What an earlier agent on this machine left.
     Found {
         /// The VIPs whose addresses stand on their links. Those of which the config knows nothing are named only if they
         /// could not be taken off, and [`Event::RoleConfirmed`] tells when they are.
@@ -38,7 +38,7 @@ pub enum Event {
     Addresses(Vec<IpAddr>),
     /// How the node's checks judge the VIPs that have any, whenever that changes. The others are in good health.
     Health(BTreeMap<IpAddr, Health>),
-    /// The kernel confirmed how this node stands to a VIP.
+    /// The kernel confirmed a VIP's role.
     RoleConfirmed(IpAddr, Role),
     /// All keys, listed at a revision, before a watch starts anew.
     Listed(Revision, Vec<Change>),
@@ -78,7 +78,7 @@ pub enum Event {
 pub enum Effect {
     /// Commit a transaction and answer with [`Event::Answered`].
     Commit(Request),
-    /// Stand so to a VIP, and confirm it with [`Event::RoleConfirmed`].
+    /// Give a VIP this role, and confirm it with [`Event::RoleConfirmed`].
     AssumeRole(IpAddr, Role),
     /// The lease of this session now lasts until then.
     Grant(Revision, Instant),
@@ -110,7 +110,7 @@ pub struct Request {
 pub enum Purpose {
     /// Start a session.
     Start,
-    /// Go on with the session that a predecessor on this machine left.
+    /// Go on with the session that an earlier agent on this machine left.
     Resume,
     /// Renew the session.
     Renew,

@@ -137,7 +137,7 @@ impl Node {
         self.sessions_changed = true;
         self.peers.key_is(now, &self.settings.name, entry);
         if let Some(Entry { value: Value::Session(session), .. }) = entry {
-            // A foreign hand may have written it.
+            // Somebody else may have written it.
             self.own.count_on_from(session.counter);
         }
         self.session_is(entry.map(|entry| entry.created));
@@ -159,7 +159,7 @@ impl Node {
         self.notify(notice);
     }
 
-    /// A record has changed: what was to hand it over can be carried out no more, or it was.
+    /// A record has changed: the handover that compared it was carried out, or never will be.
     fn phase_follows_record(&mut self, now: Instant, ip: IpAddr) {
         let live = self.own.live();
         let limits = DrainLimits { until: now + self.settings.drain, opens_by: now + self.step_limit() };

@@ -11,7 +11,7 @@ use crate::{Epoch, Key, NodeName, Revision};
 pub enum Notice {
     /// A session began.
     SessionStarted(Revision),
-    /// A predecessor's session goes on.
+    /// An earlier agent's session goes on.
     SessionResumed(Revision),
     /// The session is lost: everything is disarmed.
     SessionLost(Revision),

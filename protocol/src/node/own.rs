@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{Handoffs, Instant, Revision};
 
-/// How a node stands in etcd.
+/// The state of a node's session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// No session yet, or none any more: one will be started.
@@ -12,7 +12,7 @@ pub enum Standing {
     None,
     /// A session is being started.
     Starting,
-    /// A predecessor's session is being resumed.
+    /// An earlier agent's session is being resumed.
     Resuming(Revision),
     /// The session lives, as far as this node knows.
     Live(Revision),

@@ -1,4 +1,4 @@
-//! What a node shows of itself to whoever looks.
+//! What a node shows of itself.
 
 use std::net::IpAddr;
 use std::time::Duration;
