@@ -1,6 +1,6 @@
-//! Where an agent's effects are carried out: as its core does, and its hands.
+//! Where an agent's effects are carried out: as its core does, and its applier.
 //!
-//! What is assumed of the hands: an entry is armed under the session that was live when that was ordered, and whether a
+//! What is assumed of the applier: an entry is armed under the session that was live when that was ordered, and whether a
 //! lifetime may still be begun is checked in the instant it is begun.
 
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ impl World {
     pub(super) fn carry_out(&mut self, at: usize, effect: Effect) {
         match effect {
             Effect::Commit(request) => self.ask(at, request),
-            Effect::AssumeRole(ip, stance) => self.order_stance(at, ip, stance),
+            Effect::AssumeRole(ip, role) => self.order_role(at, ip, role),
             Effect::Grant(session, until) => self.move_lease(at, session, until),
             Effect::Revoke(session) => self.move_lease(at, session, Instant::ZERO),
             Effect::Relist => self.listen(at),
@@ -34,25 +34,25 @@ impl World {
         }
     }
 
-    fn order_stance(&mut self, at: usize, ip: IpAddr, stance: Role) {
-        self.story.tell(self.now, || format!("{}: orders {ip} {stance:?}", self.hosts[at].plan.name));
+    fn order_role(&mut self, at: usize, ip: IpAddr, role: Role) {
+        self.story.tell(self.now, || format!("{}: orders {ip} {role:?}", self.hosts[at].plan.name));
         let Some(agent) = &mut self.hosts[at].agent else { return };
         let mark = agent.mark;
-        agent.ordered.insert(ip, (stance, mark));
+        agent.ordered.insert(ip, (role, mark));
         let unconfirmed = match self.mutant {
-            Some(Mutant::OffBeforeConfirmed) => stance == Role::Off,
-            Some(Mutant::HandsOverUnconfirmed) => matches!(stance, Role::Yielding { .. }),
+            Some(Mutant::OffBeforeConfirmed) => role == Role::Off,
+            Some(Mutant::HandsOverUnconfirmed) => matches!(role, Role::Yielding { .. }),
             _ => false,
         };
         if unconfirmed {
-            self.post(at, 0, Post::Word(Event::RoleConfirmed(ip, stance)));
+            self.post(at, 0, Post::Word(Event::RoleConfirmed(ip, role)));
         }
-        self.order(at, Order::Stand(ip, stance, mark));
+        self.order(at, Order::Stand(ip, role, mark));
     }
 
-    /// The kernel program's right is moved at once, by the core; lifetimes are begun by the hands.
+    /// The kernel program's lease is moved at once, by the core; lifetimes are begun by the applier.
     fn move_lease(&mut self, at: usize, session: Revision, until: Instant) {
-        self.right_is_backed(at, session, until);
+        self.lease_is_backed(at, session, until);
         let host = &mut self.hosts[at];
         let Some(agent) = &mut host.agent else { return };
         match host.plan.fence {
@@ -76,24 +76,24 @@ impl World {
     }
 
     fn order(&mut self, at: usize, order: Order) {
-        let slow = self.hosts[at].slow_hands;
+        let slow = self.hosts[at].slow_applier;
         let after = if slow { self.random.between(0, 900_000) } else { self.random.between(20, 3_000) };
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        agent.hands.orders.push_back(order);
+        agent.applier.orders.push_back(order);
         self.set_to_work(at, after);
     }
 
-    /// The hands get to their orders: one after the other, or all at once with only the last of a VIP's carried out.
-    pub(super) fn hands(&mut self, at: usize) {
+    /// The applier gets to their orders: one after the other, or all at once with only the last of a VIP's carried out.
+    pub(super) fn applier(&mut self, at: usize) {
         let all = self.random.percent(50);
         let Host { agent: Some(agent), sick, .. } = &mut self.hosts[at] else { return };
-        agent.hands.busy = false;
+        agent.applier.busy = false;
         let is_sick = |order: &Order| matches!(order, Order::Stand(ip, ..) if sick.contains(ip));
-        if self.mutant == Some(Mutant::OneHoldsUpAll) && agent.hands.orders.iter().any(is_sick) {
+        if self.mutant == Some(Mutant::OneHoldsUpAll) && agent.applier.orders.iter().any(is_sick) {
             return self.set_to_work(at, 50_000);
         }
-        let count = if all { agent.hands.orders.len() } else { 1 };
-        let mut orders: Vec<Order> = agent.hands.orders.drain(..count).collect();
+        let count = if all { agent.applier.orders.len() } else { 1 };
+        let mut orders: Vec<Order> = agent.applier.orders.drain(..count).collect();
         let last_of_its_vip = |number: usize, ip: IpAddr| {
             !orders[number + 1..].iter().any(|order| matches!(order, Order::Stand(other, ..) if *other == ip))
         };
@@ -108,12 +108,12 @@ impl World {
         for order in orders {
             match order {
                 Order::Right(until) => self.refresh(at, until),
-                Order::Stand(ip, stance, _) if self.hosts[at].sick.contains(&ip) => {
-                    self.fail(at, ip, stance);
+                Order::Stand(ip, role, _) if self.hosts[at].sick.contains(&ip) => {
+                    self.fail(at, ip, role);
                     let pause = self.random.between(20_000, 100_000);
                     self.post(at, pause, Post::Again(order));
                 }
-                Order::Stand(ip, stance, mark) => self.stand(at, ip, stance, mark),
+                Order::Stand(ip, role, mark) => self.stand(at, ip, role, mark),
             }
         }
         self.set_to_work(at, 20);
@@ -122,63 +122,63 @@ impl World {
     /// What failed is tried again, unless something else was ordered meanwhile.
     pub(super) fn try_again(&mut self, at: usize, order: Order) {
         let Some(agent) = &self.hosts[at].agent else { return };
-        if let Order::Stand(ip, stance, mark) = order
-            && agent.ordered.get(&ip).is_none_or(|last| *last == (stance, mark))
+        if let Order::Stand(ip, role, mark) = order
+            && agent.ordered.get(&ip).is_none_or(|last| *last == (role, mark))
         {
             self.order(at, order);
         }
     }
 
-    /// Lets the hands get to their orders, if there are any and they are not about to.
+    /// Lets the applier get to its orders, if there are any and it is not about to.
     fn set_to_work(&mut self, at: usize, after: Micros) {
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        if !agent.hands.orders.is_empty() && !std::mem::replace(&mut agent.hands.busy, true) {
-            self.post(at, after, Post::Hands);
+        if !agent.applier.orders.is_empty() && !std::mem::replace(&mut agent.applier.busy, true) {
+            self.post(at, after, Post::Applier);
         }
     }
 
     /// What is ordered off and fails to go is at least not kept up any more.
-    fn fail(&mut self, at: usize, ip: IpAddr, stance: Role) {
+    fn fail(&mut self, at: usize, ip: IpAddr, role: Role) {
         if let Some(agent) = &mut self.hosts[at].agent
-            && stance == Role::Off
+            && role == Role::Off
         {
-            agent.hands.worn.remove(&ip);
-            agent.hands.waiting.remove(&ip);
+            agent.applier.served.remove(&ip);
+            agent.applier.waiting.remove(&ip);
         }
     }
 
-    fn stand(&mut self, at: usize, ip: IpAddr, stance: Role, mark: Revision) {
+    fn stand(&mut self, at: usize, ip: IpAddr, role: Role, mark: Revision) {
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        match stance {
+        match role {
             Role::Off => {
-                agent.hands.worn.remove(&ip);
-                agent.hands.waiting.remove(&ip);
+                agent.applier.served.remove(&ip);
+                agent.applier.waiting.remove(&ip);
                 self.hosts[at].kernel.entries.remove(&ip);
-                self.confirm(at, ip, stance);
+                self.confirm(at, ip, role);
             }
             Role::Owner { .. } => {
-                agent.hands.waiting.insert(ip, (stance, mark));
+                agent.applier.waiting.insert(ip, (role, mark));
                 self.put_on(at);
             }
             Role::Prepared { .. } | Role::Yielding { .. } | Role::Forwarding { .. } => {
-                agent.hands.worn.remove(&ip);
-                agent.hands.waiting.remove(&ip);
+                agent.applier.served.remove(&ip);
+                agent.applier.waiting.remove(&ip);
                 let opens =
-                    self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(stance, Role::Prepared { .. });
-                let state = if opens { Some(State::Owner) } else { State::of(stance) };
+                    self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(role, Role::Prepared { .. });
+                let state = if opens { Some(State::Owner) } else { State::of(role) };
                 if let Some(state) = state {
                     self.hosts[at].kernel.entries.insert(ip, Entry { state, mark, expires: None });
                 }
                 self.one_answers_at_most();
-                self.confirm(at, ip, stance);
+                self.confirm(at, ip, role);
             }
         }
     }
 
     fn refresh(&mut self, at: usize, until: Instant) {
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        let longer = until > agent.hands.right;
-        agent.hands.right = until;
+        let longer = until > agent.applier.lease;
+        agent.applier.lease = until;
         if longer {
             self.renew_lifetimes(at);
             self.put_on(at);
@@ -191,16 +191,16 @@ impl World {
             return;
         }
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        for (ip, (stance, ordered_under)) in std::mem::take(&mut agent.hands.waiting) {
+        for (ip, (role, ordered_under)) in std::mem::take(&mut agent.applier.waiting) {
             let expires = self.lifetime(at);
             let host = &mut self.hosts[at];
             let mark =
                 if self.mutant == Some(Mutant::MarkedWhenArmed) { host.kernel.mark } else { ordered_under };
             host.kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires });
             if let Some(agent) = &mut host.agent {
-                agent.hands.worn.insert(ip, mark);
+                agent.applier.served.insert(ip, mark);
             }
-            self.confirm(at, ip, stance);
+            self.confirm(at, ip, role);
         }
         self.one_answers_at_most();
     }
@@ -210,8 +210,9 @@ impl World {
             return;
         }
         let Some(agent) = &self.hosts[at].agent else { return };
-        let worn: Vec<(IpAddr, Revision)> = agent.hands.worn.iter().map(|(ip, mark)| (*ip, *mark)).collect();
-        for (ip, mark) in worn {
+        let served: Vec<(IpAddr, Revision)> =
+            agent.applier.served.iter().map(|(ip, mark)| (*ip, *mark)).collect();
+        for (ip, mark) in served {
             let expires = self.lifetime(at);
             self.hosts[at].kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires });
         }
@@ -222,10 +223,10 @@ impl World {
     fn may_begin(&self, at: usize) -> bool {
         let host = &self.hosts[at];
         let Some(agent) = &host.agent else { return false };
-        let (now, right) = (host.clock.at(self.now), agent.hands.right);
+        let (now, lease) = (host.clock.at(self.now), agent.applier.lease);
         match host.plan.fence {
             Fence::Program => true,
-            Fence::Lifetime => now < right && now <= right - host.plan.timing.lease + HostPlan::ALLOWANCE,
+            Fence::Lifetime => now < lease && now <= lease - host.plan.timing.lease + HostPlan::ALLOWANCE,
         }
     }
 
@@ -236,10 +237,10 @@ impl World {
         (host.plan.fence == Fence::Lifetime).then(|| host.clock.at(self.now) + host.plan.lifetime() + late)
     }
 
-    fn confirm(&mut self, at: usize, ip: IpAddr, stance: Role) {
+    fn confirm(&mut self, at: usize, ip: IpAddr, role: Role) {
         self.story
-            .tell(self.now, || format!("{}: the kernel stands to {ip} {stance:?}", self.hosts[at].plan.name));
-        // Always as long: the channel keeps the hands' words in order.
-        self.post(at, 50, Post::Word(Event::RoleConfirmed(ip, stance)));
+            .tell(self.now, || format!("{}: the kernel stands to {ip} {role:?}", self.hosts[at].plan.name));
+        // Always as long: the channel keeps the applier's words in order.
+        self.post(at, 50, Post::Word(Event::RoleConfirmed(ip, role)));
     }
 }

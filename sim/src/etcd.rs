@@ -167,6 +167,8 @@ impl World {
         } else if attempt.request.purpose == Purpose::TakeOver {
             self.story.counts.refused_takeovers += 1;
         }
+        self.owners_stay(&changes);
+        self.note_owners(&changes);
         self.show(&changes);
         let host = &self.hosts[attempt.at];
         if host.reaches_etcd && !self.is_lost() {
@@ -179,7 +181,7 @@ impl World {
         }
     }
 
-    /// What a right may count from: etcd has carried out a renewal that was sent then.
+    /// What a lease may count from: etcd has carried out a renewal that was sent then.
     fn note_renewal(&mut self, attempt: &Try) {
         for write in attempt.request.txn.writes() {
             if let Write::Put(key @ Key::Node(_), _) = write

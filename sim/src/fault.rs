@@ -7,7 +7,7 @@ use mantle_protocol::Health;
 use super::clock::Micros;
 use super::random::Random;
 
-/// One thing that goes wrong, or is put right.
+/// One thing that goes wrong, or is put lease.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     /// The agent stops where it is; its kernel goes on.
@@ -59,9 +59,9 @@ pub(super) enum Fault {
     /// It does again.
     Well(usize, IpAddr),
     /// Each netlink call takes long on the node.
-    SlowHands(usize),
+    SlowApplier(usize),
     /// It does not.
-    FastHands(usize),
+    FastApplier(usize),
     /// Somebody deletes the node's session.
     DeleteSession(usize),
     /// Somebody writes nonsense over the node's session.
@@ -91,9 +91,9 @@ enum Kind {
     Loss,
     Unready,
     Sick,
-    SlowHands,
+    SlowApplier,
     DeleteSession,
-    /// Sessions come and go faster than the hands can follow.
+    /// Sessions come and go faster than the applier can follow.
     Unsettled,
     /// A node hears nothing while another's session is replaced.
     Missed,
@@ -120,7 +120,7 @@ const OWN_KINDS: [Kind; 20] = [
     Kind::Loss,
     Kind::Unready,
     Kind::Sick,
-    Kind::SlowHands,
+    Kind::SlowApplier,
     Kind::DeleteSession,
     Kind::Unsettled,
     Kind::Missed,
@@ -139,7 +139,7 @@ const FOREIGN_KINDS: [Kind; 9] = [
     Kind::Stall,
     Kind::SlowDisk,
     Kind::Unready,
-    Kind::SlowHands,
+    Kind::SlowApplier,
 ];
 
 /// The faults of a world, each with its time.
@@ -261,10 +261,10 @@ impl Schedule {
                 self.pair(from, Fault::Unready(at, some), to, Fault::Ready(at));
             }
             Kind::Sick => self.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
-            Kind::SlowHands => self.pair(from, Fault::SlowHands(at), to, Fault::FastHands(at)),
+            Kind::SlowApplier => self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at)),
             Kind::DeleteSession => self.one(from, Fault::DeleteSession(at)),
             Kind::Unsettled => {
-                self.pair(from, Fault::SlowHands(at), to, Fault::FastHands(at));
+                self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at));
                 for _ in 0..3 {
                     self.one(random.between(from, to), Fault::DeleteSession(at));
                 }

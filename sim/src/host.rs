@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use mantle_protocol::node::{Request, Settings, Standing};
-use mantle_protocol::{Instant, Key, Node, Revision, Role, WhenNobodyIsReady};
+use mantle_protocol::{Event, Instant, Key, Node, Revision, Role, WhenNobodyIsReady};
 
 use super::clock::{Clock, Micros};
 use super::kernel::Kernel;
@@ -34,17 +34,21 @@ pub(super) struct Host {
     pub(super) unready: BTreeSet<IpAddr>,
     /// VIPs for which nothing that is ordered succeeds.
     pub(super) sick: BTreeSet<IpAddr>,
-    pub(super) slow_hands: bool,
-    /// The latest sending of a renewal that etcd carried out, per session: what a right may count from (I3).
+    pub(super) slow_applier: bool,
+    /// The latest sending of a renewal that etcd carried out, per session: what a lease may count from (I3).
     pub(super) renewed: BTreeMap<Revision, Instant>,
 }
 
 /// A running agent: the protocol, and what stands around it in the product.
 pub(super) struct Agent {
     pub(super) node: Node,
+    /// What has come since its last turn.
+    pub(super) inbox: Vec<Event>,
+    /// Whether it is about to take that in.
+    pub(super) turns: bool,
     /// The VIPs of its config.
     pub(super) vips: BTreeSet<IpAddr>,
-    /// The session whose right was moved last.
+    /// The session whose lease was moved last.
     pub(super) mark: Revision,
     pub(super) pending: BTreeMap<u64, Pending>,
     /// When the next tick is on its way for.
@@ -53,8 +57,8 @@ pub(super) struct Agent {
     pub(super) listening: bool,
     /// When the latest news of a key reaches it, where news of a key keep their order.
     pub(super) latest: BTreeMap<Key, Micros>,
-    pub(super) hands: Hands,
-    /// The stance that was last ordered (I2), and under which session.
+    pub(super) applier: Applier,
+    /// The role that was last ordered (I2), and under which session.
     pub(super) ordered: BTreeMap<IpAddr, (Role, Revision)>,
     /// The highest mod revision its view has shown of each key (I6).
     pub(super) shown: BTreeMap<Key, Revision>,
@@ -69,24 +73,24 @@ pub(super) struct Pending {
     pub(super) open: bool,
 }
 
-/// An order to the hands.
+/// An order to the applier.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     /// Stand so, under the session that was live when it was ordered.
     Stand(IpAddr, Role, Revision),
-    /// The right that lifetimes go by.
+    /// The lease that lifetimes go by.
     Right(Instant),
 }
 
-/// The hands: a thread of their own that carries out orders when it gets to them.
+/// The applier: a thread of its own that carries out orders when it gets to them.
 #[derive(Default)]
-pub(super) struct Hands {
+pub(super) struct Applier {
     pub(super) orders: VecDeque<Order>,
     pub(super) busy: bool,
-    pub(super) right: Instant,
-    /// What is worn by the last order carried out, and under which session it was ordered.
-    pub(super) worn: BTreeMap<IpAddr, Revision>,
-    /// What is ordered to be worn and still waits for a right that is fresh enough.
+    pub(super) lease: Instant,
+    /// What is served by the last order carried out, and under which session it was ordered.
+    pub(super) served: BTreeMap<IpAddr, Revision>,
+    /// What is ordered to be served and still waits for a lease that is fresh enough.
     pub(super) waiting: BTreeMap<IpAddr, (Role, Revision)>,
 }
 
@@ -107,7 +111,7 @@ impl Host {
             hears_watch: true,
             unready: BTreeSet::new(),
             sick: BTreeSet::new(),
-            slow_hands: false,
+            slow_applier: false,
             renewed: BTreeMap::new(),
         }
     }
@@ -129,13 +133,15 @@ impl Host {
         self.mailbox.clear();
         self.agent = Some(Agent {
             node: Node::new(settings),
+            inbox: Vec::new(),
+            turns: false,
             vips,
             mark: 0,
             pending: BTreeMap::new(),
             wake: None,
             listening: false,
             latest: BTreeMap::new(),
-            hands: Hands::default(),
+            applier: Applier::default(),
             ordered: BTreeMap::new(),
             shown: BTreeMap::new(),
         });
@@ -149,13 +155,14 @@ impl Host {
         self.mailbox.clear();
     }
 
-    /// Whether an agent runs here that wants the VIP and could wear it.
+    /// Whether an agent runs here that wants the VIP and could serve it; whether it has a session is its own affair.
     pub(super) fn wants(&self, ip: IpAddr) -> bool {
-        self.agent.as_ref().is_some_and(|agent| {
-            agent.vips.contains(&ip)
-                && !self.unready.contains(&ip)
-                && matches!(agent.node.standing(), Standing::Live(_))
-        })
+        self.agent.as_ref().is_some_and(|agent| agent.vips.contains(&ip) && !self.unready.contains(&ip))
+    }
+
+    /// Whether an agent runs here whose session lives.
+    pub(super) fn is_live(&self) -> bool {
+        self.agent.as_ref().is_some_and(|agent| matches!(agent.node.standing(), Standing::Live(_)))
     }
 
     /// Whether it serves what comes for the VIP, itself or by sending it on.

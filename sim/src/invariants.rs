@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use mantle_protocol::node::{Purpose, Request};
-use mantle_protocol::{Compare, Instant, Key, Record, Revision, Role, Value, Write};
+use mantle_protocol::{Change, Compare, Instant, Key, Record, Revision, Role, Value, Write};
 
 use super::clock::Micros;
 use super::etcd::Try;
+use super::host::Host;
 use super::world::World;
 
 /// An invariant that does not hold.
@@ -32,7 +33,7 @@ impl World {
 
     /// I1: at most one node is heard to answer for a VIP, at one true time.
     ///
-    /// To be asked whenever something is armed or a right moves: from then on answering only ends.
+    /// To be asked whenever something is armed or a lease moves: from then on answering only ends.
     pub(super) fn one_answers_at_most(&mut self) {
         for number in 0..self.plan.vips.len() {
             let ip = self.plan.vips[number];
@@ -43,13 +44,13 @@ impl World {
         }
     }
 
-    /// I2 and I6: past the right nothing is ordered to be worn, and the timer is set for its end; the view never goes back.
+    /// I2 and I6: past the lease nothing is ordered to be served, and the timer is set for its end; the view never goes back.
     pub(super) fn agent_is_in_order(&mut self, at: usize, view_may_have_moved: bool) {
         let now = self.hosts[at].clock.at(self.now);
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        let right = agent.node.lease();
-        let is_worn = agent.ordered.values().any(|(stance, _)| *stance != Role::Off);
-        let (past, unset) = (is_worn && now >= right, is_worn && agent.node.deadline() > right);
+        let lease = agent.node.lease();
+        let is_worn = agent.ordered.values().any(|(role, _)| *role != Role::Off);
+        let (past, unset) = (is_worn && now >= lease, is_worn && agent.node.deadline() > lease);
         let mut back = None;
         if view_may_have_moved {
             for (key, entry) in agent.node.view().iter() {
@@ -63,22 +64,22 @@ impl World {
             }
         }
         if past {
-            self.violated("I2", || "something is ordered to be worn past the right".to_owned());
+            self.violated("I2", || "something is ordered to be served past the lease".to_owned());
         }
         if unset {
-            self.violated("I2", || format!("no timer is set for the end of the right at {right:?}"));
+            self.violated("I2", || format!("no timer is set for the end of the lease at {lease:?}"));
         }
         if let Some(key) = back {
             self.violated("I6", || format!("the view of {key} went back"));
         }
     }
 
-    /// I3: a right lasts no longer than D from before a renewal was sent that etcd carried out for this session.
-    pub(super) fn right_is_backed(&mut self, at: usize, session: Revision, until: Instant) {
+    /// I3: a lease lasts no longer than D from before a renewal was sent that etcd carried out for this session.
+    pub(super) fn lease_is_backed(&mut self, at: usize, session: Revision, until: Instant) {
         let host = &self.hosts[at];
         let backed = host.renewed.get(&session).map_or(Instant::ZERO, |sent| *sent + host.plan.timing.lease);
         if until > backed {
-            self.violated("I3", || format!("a right until {until:?} where {backed:?} is what was renewed"));
+            self.violated("I3", || format!("a lease until {until:?} where {backed:?} is what was renewed"));
         }
     }
 
@@ -131,14 +132,20 @@ impl World {
         }
     }
 
-    /// I5: every key that is written or deleted is compared.
+    /// I5: every key that is written or deleted is compared: a record, and the session of another node, by the revision that
+    /// was seen last; the node's own session, which nobody else writes, by its creation.
     pub(super) fn compares_what_it_writes(&mut self, at: usize, request: &Request) {
-        let txn = &request.txn;
-        for write in txn.writes() {
+        let name = self.hosts[at].plan.name.clone();
+        let is_own = |key: &Key| matches!(key, Key::Node(node) if node.as_str() == name);
+        let compares = self.compares(request);
+        for write in request.txn.writes() {
             let (Write::Put(key, _) | Write::Delete(key)) = write;
-            if !self.compares(request).iter().map(Compare::key).any(|compared| compared == key) {
-                let name = self.hosts[at].plan.name.clone();
-                self.violated("I5", || format!("{name} writes {key} without comparing it"));
+            let is_compared = compares.iter().any(|compare| match compare {
+                Compare::Modified(compared, _) => compared == key,
+                Compare::Created(compared, _) => compared == key && is_own(key),
+            });
+            if !is_compared {
+                self.violated("I5", || format!("{name} writes {key} without comparing what it saw last"));
             }
         }
     }
@@ -157,16 +164,62 @@ impl World {
         }
     }
 
-    /// Liveness: once everything has been well for the plan's bound, every VIP that anybody wants is answered for.
+    /// Liveness: once everything has been well for the plan's bound, every VIP that anybody wants is answered for, and every
+    /// agent has a session. Of those that share a name one has.
     pub(super) fn all_is_well(&mut self) {
+        let since = Duration(self.plan.well - self.plan.schedule.over);
         for number in 0..self.plan.vips.len() {
             let ip = self.plan.vips[number];
             let wanted = self.hosts.iter().any(|host| host.wants(ip));
             if wanted && !self.hosts.iter().any(|host| host.is_heard(ip, self.now)) {
-                let since = Duration(self.now - self.plan.schedule.over);
                 self.violated("liveness", || {
                     format!("nobody answers for {ip}, {since} s after the last fault")
                 });
+            }
+        }
+        for at in 0..self.hosts.len() {
+            let name = self.hosts[at].plan.name.clone();
+            let mut namesakes = self.hosts.iter().filter(|host| host.plan.name == name);
+            if self.hosts[at].agent.is_some() && !namesakes.any(Host::is_live) {
+                self.violated("liveness", || {
+                    format!("{name} has no session, {since} s after the last fault")
+                });
+            }
+        }
+    }
+
+    /// An owner changes for a cause, or not at all: once all is well again, and in a world in which another VIP alone is in
+    /// trouble. A node that gives way to one of higher priority has a cause.
+    pub(super) fn owners_stay(&mut self, changes: &[Change]) {
+        let is_well = self.now >= self.plan.well;
+        let alone = self.plan.alone.filter(|(_, from)| self.now >= *from).map(|(vip, _)| vip);
+        if (!is_well && alone.is_none()) || self.hosts.iter().any(|host| host.plan.preempt.is_some()) {
+            return;
+        }
+        for change in changes {
+            let (Key::Vip(ip), Some(entry)) = (&change.key, &change.entry) else { continue };
+            let Value::Record(Record { owner: Some(holder) }) = &entry.value else { continue };
+            let before = self.owners.get(ip).filter(|_| is_well || alone != Some(*ip));
+            if before.is_some_and(|before| *before != (holder.node.clone(), holder.session)) {
+                let name = holder.node.clone();
+                self.violated("cause", || format!("{ip} goes to {name} without a cause"));
+            }
+        }
+    }
+
+    /// Keeps who owns what, as etcd has it.
+    pub(super) fn note_owners(&mut self, changes: &[Change]) {
+        for change in changes {
+            let Key::Vip(ip) = &change.key else { continue };
+            match change.entry.as_ref().map(|entry| &entry.value) {
+                Some(Value::Record(Record { owner: Some(holder) })) => {
+                    self.owners.insert(*ip, (holder.node.clone(), holder.session));
+                }
+                Some(Value::Record(Record { owner: None })) => {
+                    self.owners.remove(ip);
+                }
+                // Whoever it named last is presumed to go on.
+                _ => {}
             }
         }
     }

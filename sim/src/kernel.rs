@@ -9,7 +9,7 @@ use mantle_protocol::{Instant, Revision, Role};
 /// What fences a node's VIPs beside its agent's own timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fence {
-    /// The kernel program: an entry is answered for while its mark is the right's and the right lasts.
+    /// The kernel program: an entry is answered for while its mark is the lease's and the lease lasts.
     Program,
     /// The address's own lifetime, in whole seconds and up to one more.
     Lifetime,
@@ -29,9 +29,9 @@ pub enum State {
 }
 
 impl State {
-    /// The state that a stance asks for; none where nothing is to stand.
-    pub fn of(stance: Role) -> Option<Self> {
-        match stance {
+    /// The state that a role asks for; none where nothing is to stand.
+    pub fn of(role: Role) -> Option<Self> {
+        match role {
             Role::Off => None,
             Role::Prepared { .. } => Some(Self::Prepared),
             Role::Owner { .. } => Some(Self::Owner),

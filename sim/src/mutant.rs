@@ -2,7 +2,7 @@
 //!
 //! None of them is a switch in the product. Each changes what the protocol is told, what it asks for, or what carries it.
 //!
-//! To honour an older session's *renewal* would do no harm, and is no mutant: a right counts from before the sending and
+//! To honour an older session's *renewal* would do no harm, and is no mutant: a lease counts from before the sending and
 //! never moves back, and a session is started after every renewal of the one before was sent. Nor would a claim that does not
 //! compare the absence of the holder's session: it is decided on only when everything up to the record has been heard, and a
 //! session that is gone stays gone. It is compared all the same (I5).
@@ -15,21 +15,21 @@ use std::time::Duration;
 /// A rule that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutant {
-    /// S = D: a standby takes over as soon as the owner's right ends by its own clock.
-    SilenceIsRight,
+    /// S = D: a standby takes over as soon as the owner's lease ends by its own clock.
+    SilenceIsLease,
     /// The kernel program does not look at the clock.
     NoKernelDeadline,
     /// The machine's clock stops while its agent is frozen, as a paused VM's does.
     ClockStopsWhileFrozen,
-    /// A right counts from the answer (I3).
-    RightFromTheAnswer,
+    /// A lease counts from the answer (I3).
+    LeaseFromTheAnswer,
     /// A restarted agent leaves the entries it finds armed, and they count as its new session's.
     EntriesOutliveTheSession,
     /// A takeover does not compare the owner's session.
     UnguardedTakeOver,
     /// A renewal does not compare that the session is still the one it was sent for.
     UnguardedRenewal,
-    /// An entry is armed under whatever session is live when the hands get to it.
+    /// An entry is armed under whatever session is live when the applier gets to it.
     MarkedWhenArmed,
     /// A VIP is said to be off as soon as that is ordered (I4).
     OffBeforeConfirmed,
@@ -37,7 +37,7 @@ pub enum Mutant {
     OldAnswersHonoured,
     /// News count as new though they are old (I6).
     StaleNewsHonoured,
-    /// A VIP that fails holds up the hands, and with them every other (I8).
+    /// A VIP that fails holds up the applier, and with it every other (I8).
     OneHoldsUpAll,
     /// The word that a VIP is off is lost.
     ConfirmationsLost,
@@ -65,7 +65,7 @@ impl Mutant {
     pub fn bound(self, bound: Duration) -> Duration {
         match self {
             // The bound for which the rule gives what the true bound should have been: S = D.
-            Self::SilenceIsRight => bound.saturating_sub(least_silence(Duration::ZERO)) * 4 / 5,
+            Self::SilenceIsLease => bound.saturating_sub(least_silence(Duration::ZERO)) * 4 / 5,
             _ => bound,
         }
     }
@@ -94,7 +94,7 @@ impl Mutant {
                 }
                 Event::Answered { request, sent, answer }
             }
-            (Self::RightFromTheAnswer, Event::Answered { request, answer, .. }) => {
+            (Self::LeaseFromTheAnswer, Event::Answered { request, answer, .. }) => {
                 Event::Answered { request, sent: now, answer }
             }
             (Self::StaleNewsHonoured, Event::Changed(mut changes)) => {

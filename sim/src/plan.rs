@@ -36,9 +36,13 @@ pub(super) struct Plan {
     pub(super) slowest: Micros,
     /// Whether news of one key may come in another order than it was made in, or twice, as old servers bring it.
     pub(super) unruly: bool,
+    /// How often in a hundred times an agent is busy when something comes, and takes it in together with what comes next.
+    pub(super) batched: u64,
     /// Whether the answer to an earlier try counts though a later one is under way.
     pub(super) hedged: bool,
     /// When all is to be well again.
+    pub(super) well: Micros,
+    /// Until when all is to stay well.
     pub(super) end: Micros,
     /// The one VIP that is in trouble, where the others must not notice (I8), and from when on that is judged.
     pub(super) alone: Option<(IpAddr, Micros)>,
@@ -58,7 +62,7 @@ impl Plan {
             hosts.push(twin);
         }
         let schedule = Schedule::draw(random, hosts.len(), &vips, silence);
-        let end = schedule.over.max(6 * silence) + recovery(&hosts, &schedule);
+        let well = schedule.over.max(6 * silence) + recovery(&hosts, &schedule);
         Self {
             hosts,
             vips,
@@ -66,7 +70,9 @@ impl Plan {
             slowest: random.pick(&[1_000, 3_000, 20_000]),
             unruly: random.percent(20),
             hedged: random.percent(30),
-            end,
+            batched: random.pick(&[0, 10, 50]),
+            well,
+            end: well + 2 * silence,
             alone: None,
         }
     }
@@ -78,9 +84,20 @@ impl Plan {
         let hosts = draw_hosts(random);
         let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
         let schedule = Schedule::draw_for_one(random, hosts.len(), vips[0], silence);
-        let end = schedule.over + recovery(&hosts, &schedule);
+        let well = schedule.over + recovery(&hosts, &schedule);
         let alone = Some((vips[0], 2 * silence));
-        Self { hosts, vips, schedule, slowest: 1_000, unruly: false, hedged: false, end, alone }
+        Self {
+            hosts,
+            vips,
+            schedule,
+            slowest: 1_000,
+            unruly: false,
+            hedged: false,
+            batched: 10,
+            well,
+            end: well + 2 * silence,
+            alone,
+        }
     }
 }
 
@@ -102,10 +119,10 @@ impl HostPlan {
     /// How long after a renewal was sent a lifetime may still be begun on it.
     pub(super) const ALLOWANCE: Duration = Duration::from_millis(150);
 
-    /// The address's lifetime: whole seconds that cover the right.
+    /// The address's lifetime: whole seconds that cover the lease.
     pub(super) fn lifetime(&self) -> Duration {
-        let right = self.timing.lease;
-        Duration::from_secs(right.as_secs() + u64::from(right.subsec_nanos() > 0))
+        let lease = self.timing.lease;
+        Duration::from_secs(lease.as_secs() + u64::from(lease.subsec_nanos() > 0))
     }
 }
 

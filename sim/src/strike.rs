@@ -13,7 +13,7 @@ use super::mutant::Mutant;
 use super::world::{Post, World};
 
 impl World {
-    /// Lets something go wrong, or puts it right.
+    /// Lets something go wrong, or puts it lease.
     pub(super) fn strike(&mut self, fault: Fault) {
         self.story.tell(self.now, || format!("-- {fault:?}"));
         match fault {
@@ -64,8 +64,8 @@ impl World {
             Fault::Well(at, vip) => {
                 self.hosts[at].sick.remove(&vip);
             }
-            Fault::SlowHands(at) => self.hosts[at].slow_hands = true,
-            Fault::FastHands(at) => self.hosts[at].slow_hands = false,
+            Fault::SlowApplier(at) => self.hosts[at].slow_applier = true,
+            Fault::FastApplier(at) => self.hosts[at].slow_applier = false,
             Fault::DeleteSession(at) => {
                 let key = self.session_key(at);
                 self.meddle(&Write::Delete(key));
@@ -88,6 +88,7 @@ impl World {
         let (Write::Put(key, _) | Write::Delete(key)) = write;
         if self.etcd.store.keys.contains_key(key) {
             let changes = self.etcd.store.force(write);
+            self.note_owners(&changes);
             self.show(&changes);
         }
     }

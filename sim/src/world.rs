@@ -1,10 +1,11 @@
 //! Many nodes, one etcd, one true time: a queue of what happens when.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use mantle_protocol::node::Request;
-use mantle_protocol::{Answer, Change, Event, Instant, Revision};
+use mantle_protocol::{Answer, Change, Event, Instant, NodeName, Revision};
 
 use super::clock::Micros;
 use super::etcd::{Etcd, Try};
@@ -21,6 +22,8 @@ use super::story::Story;
 pub(super) enum Post {
     /// The time it asked to be woken at.
     Wake,
+    /// It takes in what has come since its last turn, all together.
+    Turn,
     /// An answer from etcd.
     Reply { request: u64, attempt: u32, sent: Instant, answer: Answer },
     /// A try has taken too long.
@@ -29,11 +32,11 @@ pub(super) enum Post {
     Listed { revision: Revision, changes: Vec<Change> },
     /// The watch's news.
     News(Vec<Change>),
-    /// The hands get to their orders.
-    Hands,
-    /// The hands try again what failed.
+    /// The applier gets to their orders.
+    Applier,
+    /// The applier tries again what failed.
     Again(Order),
-    /// A word of the hands.
+    /// A word of the applier.
     Word(Event),
 }
 
@@ -47,7 +50,7 @@ pub(super) enum Item {
     Commit(Try),
     /// A request to list and watch reaches etcd.
     List { at: usize, life: u32 },
-    /// Something goes wrong, or is put right.
+    /// Something goes wrong, or is put lease.
     Fault(Fault),
 }
 
@@ -63,6 +66,8 @@ pub(super) struct World {
     pub(super) hosts: Vec<Host>,
     pub(super) story: Story,
     pub(super) violation: Option<Violation>,
+    /// Who owns what, as etcd has it; where somebody else spoiled a record, whom it named last.
+    pub(super) owners: BTreeMap<IpAddr, (NodeName, Revision)>,
     queue: BTreeMap<(Micros, u64), Item>,
     number: u64,
 }
@@ -85,6 +90,7 @@ impl World {
             hosts,
             story,
             violation: None,
+            owners: BTreeMap::new(),
             queue: BTreeMap::new(),
             number: 0,
         };
@@ -105,6 +111,10 @@ impl World {
         while let Some(((at, _), item)) = self.queue.pop_first() {
             if at > self.plan.end || self.violation.is_some() {
                 break;
+            }
+            if self.now < self.plan.well && at >= self.plan.well {
+                self.now = self.plan.well;
+                self.all_is_well();
             }
             self.now = at;
             self.happen(item);
@@ -147,6 +157,7 @@ impl World {
     fn receive(&mut self, at: usize, post: Post) {
         match post {
             Post::Wake => self.wake(at),
+            Post::Turn => self.turn(at),
             Post::Reply { request, attempt, sent, answer } => self.reply(at, request, attempt, sent, answer),
             Post::TimeOut { request, attempt } => self.time_out(at, request, attempt),
             Post::Listed { revision, changes } => {
@@ -155,7 +166,7 @@ impl World {
                 self.give(at, Event::Listed(revision, changes));
             }
             Post::News(changes) => self.give(at, Event::Changed(changes)),
-            Post::Hands => self.hands(at),
+            Post::Applier => self.applier(at),
             Post::Again(order) => self.try_again(at, order),
             Post::Word(event) => self.give(at, event),
         }
@@ -202,17 +213,39 @@ impl World {
         self.give(at, Event::Answered { request, sent, answer });
     }
 
-    /// Feeds an agent one event and carries out what it wants done.
+    /// Gives an agent one event. It takes that in at once, or is busy for a moment and then takes in, in one turn, all that has
+    /// come meanwhile.
     pub(super) fn give(&mut self, at: usize, event: Event) {
+        let is_busy = self.random.percent(self.plan.batched);
+        let Some(agent) = &mut self.hosts[at].agent else { return };
+        agent.inbox.push(event);
+        if agent.turns {
+            return;
+        }
+        if is_busy {
+            agent.turns = true;
+            let after = self.random.between(20, 5_000);
+            self.post(at, after, Post::Turn);
+        } else {
+            self.turn(at);
+        }
+    }
+
+    /// Feeds an agent all that has come and carries out what it wants done.
+    fn turn(&mut self, at: usize) {
         let now = self.hosts[at].clock.at(self.now);
         let mutant = self.mutant;
         let Some(agent) = &mut self.hosts[at].agent else { return };
-        let event = match mutant {
-            Some(mutant) => mutant.tells(event, now, agent.node.standing()),
-            None => event,
-        };
-        let shows = matches!(event, Event::Listed(..) | Event::Changed(_) | Event::Answered { .. });
-        let effects = agent.node.handle(now, event);
+        agent.turns = false;
+        let mut events = std::mem::take(&mut agent.inbox);
+        if let Some(mutant) = mutant {
+            let standing = agent.node.standing();
+            events = events.into_iter().map(|event| mutant.tells(event, now, standing)).collect();
+        }
+        let news =
+            |event: &Event| matches!(event, Event::Listed(..) | Event::Changed(_) | Event::Answered { .. });
+        let shows = events.iter().any(news);
+        let effects = agent.node.handle_all(now, events);
         for effect in effects {
             self.carry_out(at, effect);
         }

@@ -14,10 +14,10 @@ const EXHAUSTED: [Bounds; 3] = [
 /// The rules that keep two nodes from answering, each with the bounds that show its breach: two that answer, or a record given
 /// away by one that does.
 const BROKEN: [(Mutant, Bounds); 10] = [
-    (Mutant::SilenceIsRight, Bounds::settled(6, 2, 0)),
+    (Mutant::SilenceIsLease, Bounds::settled(6, 2, 0)),
     (Mutant::NoKernelDeadline, Bounds::settled(9, 1, 0)),
     (Mutant::ClockStopsWhileFrozen, Bounds::settled(9, 1, 0)),
-    (Mutant::RightFromTheAnswer, Bounds::settled(9, 1, 0)),
+    (Mutant::LeaseFromTheAnswer, Bounds::settled(9, 1, 0)),
     (Mutant::EntriesOutliveTheSession, Bounds::settled(9, 1, 0)),
     (Mutant::UnguardedTakeOver, Bounds::settled(9, 1, 0)),
     (Mutant::UnguardedRenewal, Bounds::settled(6, 2, 0)),

@@ -98,10 +98,10 @@ fn what_happens_to_one_vip_does_not_touch_the_others() {
 
 /// The rules that keep two nodes from answering, and for each other invariant one whose breach it must show.
 const BROKEN: [(Mutant, &str); 18] = [
-    (Mutant::SilenceIsRight, "I1"),
+    (Mutant::SilenceIsLease, "I1"),
     (Mutant::NoKernelDeadline, "I1"),
     (Mutant::ClockStopsWhileFrozen, "I1"),
-    (Mutant::RightFromTheAnswer, "I1"),
+    (Mutant::LeaseFromTheAnswer, "I1"),
     (Mutant::EntriesOutliveTheSession, "I1"),
     (Mutant::UnguardedTakeOver, "I1"),
     (Mutant::UnguardedRenewal, "I1"),
@@ -110,7 +110,7 @@ const BROKEN: [(Mutant, &str); 18] = [
     (Mutant::RearmedByARead, "I1"),
     (Mutant::HandsOverUnconfirmed, "I1"),
     (Mutant::OpensOnTheOffer, "I1"),
-    (Mutant::RightFromTheAnswer, "I3"),
+    (Mutant::LeaseFromTheAnswer, "I3"),
     (Mutant::OffBeforeConfirmed, "I4"),
     (Mutant::HandsOverUnconfirmed, "I4"),
     (Mutant::UnguardedTakeOver, "I5"),

@@ -1,6 +1,7 @@
 //! What the command line asks for.
 
 use crate::build::Profile;
+use crate::mutants;
 use crate::refusal::Refusal;
 use crate::run::Program;
 
@@ -17,9 +18,13 @@ Each task first prepares what it needs; those marked * need root, since their la
 * test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
 * torment [ARGS]               everything goes wrong at random; the wire is judged, every gap explained
   model [--minutes N]          the protocol under the model checker, as deep as the time allows
+  mutants [ARGS]               break the protocol in one thing after another: does the proof notice?
   fuzz [--minutes N] [TARGET..]  look for inputs that the agent does not bear: values, frames, config, http, control
 * bench [ARGS]                 measure, with a release build
   help                         this page
+
+Arguments of mutants: --rules or --generated (both unless one is named), --shard I/N, --jobs N, --fresh (judge anew
+what was judged before), NAME.. (only those whose names contain one)
 
 Environment:
   MANTLE_ETCD_34, MANTLE_ETCD_35   folders with the `etcd` of that version to use instead of looking for one
@@ -48,6 +53,8 @@ pub(crate) enum Task {
         /// For how long.
         minutes: u32,
     },
+    /// Break the protocol and see what notices.
+    Mutants(mutants::Options),
     /// Look for inputs that the agent does not bear.
     Fuzz {
         /// For how long, each target.
@@ -90,6 +97,7 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
             let (minutes, rest) = minutes(rest)?;
             nothing_left(&name, &rest).map(|()| Task::Model { minutes })
         }
+        "mutants" => mutants::Options::parse(rest).map(Task::Mutants),
         "fuzz" => {
             let (minutes, targets) = minutes(rest)?;
             let surplus: Vec<String> = targets.iter().filter(|word| word.starts_with('-')).cloned().collect();

@@ -10,6 +10,7 @@ mod build;
 mod build_ebpf;
 mod fuzz;
 mod model;
+mod mutants;
 mod place;
 mod process;
 mod refusal;
@@ -51,6 +52,7 @@ fn carry_out(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::BuildEbpf { check } => build_ebpf::run(&Place::find()?, check)?,
         Task::Fuzz { minutes, targets } => fuzz::run(&Place::find()?, minutes, &targets)?,
+        Task::Mutants(options) => mutants::run(&Place::find()?, &options)?,
         Task::Model { minutes } => model::run(&Place::find()?, minutes)?,
         Task::Test { profile, arguments } => test::run(&Place::find()?, profile, &arguments)?,
         Task::Run { program, arguments } => match run::program(&Place::find()?, program, &arguments)? {},

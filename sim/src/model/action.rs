@@ -20,15 +20,15 @@ pub enum Action {
     News(usize, Key),
     /// An agent is given a list of all keys.
     List(usize),
-    /// The hands carry out their next order.
-    Hands(usize),
+    /// The applier carries out its next order.
+    Applier(usize),
     /// etcd carries out a node's next request.
     Commit(usize),
     /// An agent is told that the outcome of its request is unknown.
     GiveUp(usize, Waiting, usize),
     /// Something goes wrong.
     Fault(Fault),
-    /// Something is put right.
+    /// Something is put lease.
     End(End),
     /// An agent is told to hand its VIPs over.
     HandOff(usize),
@@ -68,13 +68,13 @@ pub enum Fault {
     Deafen(usize),
     /// A key's news come now and once more.
     Double(usize, Key),
-    /// The hands do not get to their orders.
-    SlowHands(usize),
+    /// The applier does not get to its orders.
+    SlowApplier(usize),
     /// Somebody deletes a node's session.
     Delete(usize),
 }
 
-/// How what went wrong is put right.
+/// How what went wrong is put lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// A frozen agent goes on.
@@ -96,8 +96,8 @@ pub enum End {
     Let(usize, Key),
     /// News come once more.
     Echo(usize, usize),
-    /// The hands go on.
-    Hands(usize),
+    /// The applier goes on.
+    Applier(usize),
 }
 
 impl State {
@@ -138,8 +138,8 @@ impl State {
         if !agent.words.is_empty() {
             actions.push(Action::Hear(at));
         }
-        if !agent.orders.is_empty() && !agent.slow_hands {
-            actions.push(Action::Hands(at));
+        if !agent.orders.is_empty() && !agent.slow_applier {
+            actions.push(Action::Applier(at));
         }
         if agent.lists && agent.held.is_empty() {
             actions.push(Action::List(at));
@@ -164,9 +164,9 @@ impl State {
                         faults.push(Fault::LateAnswer(*at));
                     }
                 }
-                Action::Hands(at) => {
+                Action::Applier(at) => {
                     acting.entry(*at).or_insert(false);
-                    faults.push(Fault::SlowHands(*at));
+                    faults.push(Fault::SlowApplier(*at));
                 }
                 Action::News(at, key) => {
                     acting.insert(*at, true);
@@ -224,8 +224,8 @@ impl State {
         for key in &agent.held {
             offer(End::Let(at, key.clone()));
         }
-        if agent.slow_hands {
-            offer(End::Hands(at));
+        if agent.slow_applier {
+            offer(End::Applier(at));
         }
         if self.orders > 0 {
             actions.push(Action::Stop(at));

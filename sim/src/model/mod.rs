@@ -136,7 +136,7 @@ impl Model {
             agent: None,
             life: 0,
             incarnation: 0,
-            wore: false,
+            served: false,
             drained: false,
             asks: Vec::new(),
             is_cut: false,
@@ -208,13 +208,13 @@ impl stateright::Model for Model {
             Property::sometimes("claim", |_, state: &State| state.was_done(Purpose::Claim, |_| true)),
             Property::sometimes("take over", |_, state: &State| state.was_done(Purpose::TakeOver, |_| true)),
             Property::sometimes("take back", |_, state: &State| {
-                let worn_in_turn = state.hosts.iter().filter(|host| host.wore).count() > 1;
-                worn_in_turn && state.was_done(Purpose::Claim, |host| host.wore)
+                let served_in_turn = state.hosts.iter().filter(|host| host.served).count() > 1;
+                served_in_turn && state.was_done(Purpose::Claim, |host| host.served)
             }),
             Property::sometimes("hand over", |_, state: &State| state.was_done(Purpose::HandOver, |_| true)),
             Property::sometimes("hand back", |_, state: &State| {
-                let worn_in_turn = state.hosts.iter().all(|host| host.wore);
-                worn_in_turn && state.was_done(Purpose::HandOver, |host| host.drained)
+                let served_in_turn = state.hosts.iter().all(|host| host.served);
+                served_in_turn && state.was_done(Purpose::HandOver, |host| host.drained)
             }),
             Property::sometimes("release", |_, state: &State| state.was_done(Purpose::Release, |_| true)),
             Property::sometimes("resume what stands", |_, state: &State| {

@@ -40,7 +40,7 @@ pub(super) struct Host {
     /// Counts the runtime directories.
     pub(super) incarnation: u8,
     /// Whether it has once been owner.
-    pub(super) wore: bool,
+    pub(super) served: bool,
     /// Whether it has once served what it had handed over.
     pub(super) drained: bool,
     /// What was asked of etcd and has not reached it yet, in order; also by agents that are gone.
@@ -66,7 +66,7 @@ pub(super) struct Ask {
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) struct Agent {
     pub(super) node: Node,
-    /// The session whose right was moved last.
+    /// The session whose lease was moved last.
     pub(super) mark: Revision,
     pub(super) is_frozen: bool,
     /// Answers and confirmations, in order.
@@ -81,10 +81,10 @@ pub(super) struct Agent {
     pub(super) echoes: Vec<Change>,
     /// Whether it waits for a list of all keys.
     pub(super) lists: bool,
-    /// Orders to the hands, each with the session that was live when it was given.
+    /// Orders to the applier, each with the session that was live when it was given.
     pub(super) orders: Vec<(IpAddr, Role, Revision)>,
-    /// Whether the hands do not get to them.
-    pub(super) slow_hands: bool,
+    /// Whether the applier does not get to them.
+    pub(super) slow_applier: bool,
 }
 
 /// An answer or a confirmation.
@@ -96,7 +96,7 @@ pub(super) struct Word {
 }
 
 impl State {
-    /// How long a tick is. It makes the rule for S as tight as ticks allow: the slowest owner's right is over after three,
+    /// How long a tick is. It makes the rule for S as tight as ticks allow: the slowest owner's lease is over after three,
     /// its last frame reaches the wire before the fourth, and then the fastest standby's silence is over.
     pub(super) const TICK: Micros = 24_300;
 

@@ -19,7 +19,7 @@ impl World {
         | Action::Hear(at)
         | Action::News(at, _)
         | Action::List(at)
-        | Action::Hands(at) = action
+        | Action::Applier(at) = action
         {
             self.turn = Some(at);
         }
@@ -68,7 +68,7 @@ impl World {
                 self.of_agent(at, |agent| agent.lists = false);
                 self.tell(model, at, listed);
             }
-            Action::Hands(at) => self.hosts[at].change(|host| host.hands(model)),
+            Action::Applier(at) => self.hosts[at].change(|host| host.applier(model)),
             Action::Commit(at) => {
                 let ask = self.hosts[at].change(|host| host.asks.remove(0));
                 self.commit(model, at, &ask);
@@ -115,7 +115,7 @@ impl World {
                 self.hear_news(model, at, &key, true);
                 self.dawn = false;
             }
-            Fault::SlowHands(at) => self.of_agent(at, |agent| agent.slow_hands = true),
+            Fault::SlowApplier(at) => self.of_agent(at, |agent| agent.slow_applier = true),
             Fault::Delete(at) => {
                 let write = Write::Delete(Self::session_key(at));
                 let changes = self.store.change(|store| store.force(&write));
@@ -154,7 +154,7 @@ impl World {
                 let change = agent.echoes.remove(number);
                 agent.news.entry(change.key.clone()).or_default().push(change);
             }),
-            End::Hands(at) => self.of_agent(at, |agent| agent.slow_hands = false),
+            End::Applier(at) => self.of_agent(at, |agent| agent.slow_applier = false),
         }
     }
 
@@ -306,10 +306,10 @@ impl Host {
                 let request = Arc::new(request);
                 self.asks.push(Ask { life: self.life, sent: now, request, given_up: false });
             }
-            Effect::AssumeRole(ip, stance) => {
-                agent.orders.push((ip, stance, agent.mark));
-                if model.breaks(Mutant::HandsOverUnconfirmed) && matches!(stance, Role::Yielding { .. }) {
-                    agent.words.push(Word { event: Event::RoleConfirmed(ip, stance), news: Vec::new() });
+            Effect::AssumeRole(ip, role) => {
+                agent.orders.push((ip, role, agent.mark));
+                if model.breaks(Mutant::HandsOverUnconfirmed) && matches!(role, Role::Yielding { .. }) {
+                    agent.words.push(Word { event: Event::RoleConfirmed(ip, role), news: Vec::new() });
                 }
             }
             Effect::Grant(session, until) => {
@@ -329,10 +329,10 @@ impl Host {
     }
 
     /// Carries out the next order and confirms it.
-    fn hands(&mut self, model: &Model) {
+    fn applier(&mut self, model: &Model) {
         let Some(agent) = &mut self.agent else { return };
-        let (ip, stance, ordered_under) = agent.orders.remove(0);
-        match stance {
+        let (ip, role, ordered_under) = agent.orders.remove(0);
+        match role {
             Role::Off => {
                 self.kernel.entries.remove(&ip);
             }
@@ -340,18 +340,18 @@ impl Host {
                 let mark =
                     if model.breaks(Mutant::MarkedWhenArmed) { self.kernel.mark } else { ordered_under };
                 self.kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires: None });
-                self.wore = true;
+                self.served = true;
             }
             Role::Prepared { .. } | Role::Yielding { .. } | Role::Forwarding { .. } => {
-                let opens = model.breaks(Mutant::OpensOnTheOffer) && matches!(stance, Role::Prepared { .. });
-                let state = if opens { Some(State::Owner) } else { State::of(stance) };
+                let opens = model.breaks(Mutant::OpensOnTheOffer) && matches!(role, Role::Prepared { .. });
+                let state = if opens { Some(State::Owner) } else { State::of(role) };
                 if let Some(state) = state {
                     self.kernel.entries.insert(ip, Entry { state, mark: ordered_under, expires: None });
                 }
-                self.drained |= matches!(stance, Role::Forwarding { .. });
+                self.drained |= matches!(role, Role::Forwarding { .. });
             }
         }
-        agent.words.push(Word { event: Event::RoleConfirmed(ip, stance), news: Vec::new() });
+        agent.words.push(Word { event: Event::RoleConfirmed(ip, role), news: Vec::new() });
     }
 }
 
@@ -368,7 +368,7 @@ impl Agent {
             echoes: Vec::new(),
             lists: true,
             orders: Vec::new(),
-            slow_hands: false,
+            slow_applier: false,
         }
     }
 }

@@ -68,7 +68,7 @@ fn a_failing_owner_holds_while_nobody_else_is_ready() {
     judged(&mut world, a, Health::Failing);
     world.pass(ms(60_000));
     assert_eq!(world.owner(ip(1)), Some(a));
-    assert_eq!(world.hosts[a].ordered, [], "it is worn all the while");
+    assert_eq!(world.hosts[a].ordered, [], "it is served all the while");
     assert!(!says_ready(&world, "a"), "others are told the truth");
 
     judged(&mut world, b, Health::Good);
@@ -82,7 +82,7 @@ fn a_failing_owner_told_to_release_does_so_though_nobody_is_ready() {
     judged(&mut world, a, Health::Failing);
     world.pass(ms(60_000));
     assert_eq!(world.owner(ip(1)), None);
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Off));
+    assert!(matches!(world.hosts[a].roles[&ip(1)], Role::Off));
     judged(&mut world, a, Health::Good);
     assert_eq!(world.owner(ip(1)), Some(a), "the first to be ready takes it");
 }

@@ -79,7 +79,7 @@ fn a_stopping_owner_gives_up_only_what_the_kernel_has_confirmed() {
     world.hosts[a].confirms = false;
     world.give(a, Event::Stop);
     assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it may still answer");
-    world.hosts[a].stances.insert(ip(1), Role::Off);
+    world.hosts[a].roles.insert(ip(1), Role::Off);
     world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     assert_eq!(world.owner(ip(1)), Some(b), "the standby claims at once");
     assert!(world.hosts[a].ended);
@@ -116,7 +116,7 @@ fn a_thawed_owner_finds_its_session_gone_and_stands_by() {
     assert_eq!(world.owner(ip(1)), Some(b));
     world.hosts[a].runs = true;
     world.give(a, Event::Tick);
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Off), "over by its own clock, before any answer");
+    assert!(matches!(world.hosts[a].roles[&ip(1)], Role::Off), "over by its own clock, before any answer");
     world.pass(ms(3_000));
     assert_eq!(world.owner(ip(1)), Some(b));
     assert!(world.hosts[a].told.iter().any(|told| matches!(told, Notice::SessionLost(_))));
@@ -145,7 +145,7 @@ fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
     world.hosts[a].etcd = false;
     world.hosts[b].etcd = false;
     world.pass(ms(1_001));
-    assert_eq!(world.hosts[a].stances[&ip(1)], Role::Off);
+    assert_eq!(world.hosts[a].roles[&ip(1)], Role::Off);
     assert!(world.hosts[a].told.contains(&Notice::LeaseExpired { vips: 1 }));
     world.pass(ms(2_000));
     world.hosts[a].etcd = true;
@@ -156,8 +156,8 @@ fn a_right_that_is_not_renewed_ends_and_comes_back_with_etcd() {
     assert!(!world.hosts[b].committed.contains(&Purpose::TakeOver));
 }
 
-/// A node whose right ended and came back, with the kernel's word on both orders held back.
-fn right_back_unconfirmed() -> (World, usize) {
+/// A node whose lease ended and came back, with the kernel's word on both orders held back.
+fn lease_back_unconfirmed() -> (World, usize) {
     let (mut world, a, _) = two();
     world.pass(ms(1_000));
     world.hosts[a].confirms = false;
@@ -172,7 +172,7 @@ fn right_back_unconfirmed() -> (World, usize) {
 
 #[test]
 fn nothing_is_put_on_before_its_taking_off_was_confirmed() {
-    let (mut world, a) = right_back_unconfirmed();
+    let (mut world, a) = lease_back_unconfirmed();
     assert_eq!(world.hosts[a].ordered, [Role::Off]);
     world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     assert!(matches!(world.hosts[a].ordered[..], [Role::Off, Role::Owner { .. }]));
@@ -180,13 +180,13 @@ fn nothing_is_put_on_before_its_taking_off_was_confirmed() {
 
 #[test]
 fn an_earlier_off_is_no_confirmation_of_a_later_one() {
-    let (mut world, a) = right_back_unconfirmed();
+    let (mut world, a) = lease_back_unconfirmed();
     world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     world.give(a, Event::Stop);
     assert!(matches!(world.hosts[a].ordered[..], [Role::Off, Role::Owner { .. }, Role::Off]));
     assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is being put on");
     world.give(a, Event::RoleConfirmed(ip(1), world.hosts[a].ordered[1]));
-    assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is worn");
+    assert!(!world.hosts[a].committed.contains(&Purpose::Release), "released while it is served");
     world.give(a, Event::RoleConfirmed(ip(1), Role::Off));
     assert!(world.hosts[a].committed.contains(&Purpose::Release));
 }
@@ -270,7 +270,7 @@ fn what_the_config_no_longer_knows_is_not_given_up_while_it_stands() {
     let (mut world, a, b) = back_without_the_second(&[ip(1), ip(2)]);
     world.pass(ms(500));
     assert!(!world.hosts[a].committed.contains(&Purpose::Release));
-    world.hosts[a].stances.insert(ip(2), Role::Off);
+    world.hosts[a].roles.insert(ip(2), Role::Off);
     world.give(a, Event::RoleConfirmed(ip(2), Role::Off));
     assert_eq!(world.owner(ip(2)), Some(b));
 }
@@ -336,7 +336,7 @@ fn stale_news_is_never_applied() {
     world.give(a, Event::Listed(1, Vec::new()));
     assert_eq!(world.owner(ip(1)), Some(a));
     let epoch = world.store.keys[&vip(1)].modified;
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Owner { epoch: worn, .. } if worn == epoch));
+    assert!(matches!(world.hosts[a].roles[&ip(1)], Role::Owner { epoch: served, .. } if served == epoch));
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_fence_that_has_become_slower_is_in_the_record_before_anything_is_worn_behin
     world.facts(a, [ip(1)].into(), ms(2_150));
     world.pass(ms(100));
     assert_eq!(world.owner(ip(1)), Some(a));
-    assert!(matches!(world.hosts[a].stances[&ip(1)], Role::Owner { bound, .. } if bound == ms(2_150)));
+    assert!(matches!(world.hosts[a].roles[&ip(1)], Role::Owner { bound, .. } if bound == ms(2_150)));
     let Some(Value::Record(Record { owner: Some(holder) })) = world.store.value(&vip(1)) else {
         panic!("a's record is gone")
     };

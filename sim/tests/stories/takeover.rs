@@ -117,17 +117,17 @@ fn a_further_try_of_a_renewal_moves_the_right_on_and_never_back() {
     let (mut world, a, _) = two();
     world.hosts[a].etcd = false;
     world.pass(ms(500));
-    let right = world.hosts[a].node.lease();
+    let lease = world.hosts[a].node.lease();
     let Standing::Live(session) = world.hosts[a].node.standing() else { panic!("a has a session") };
-    let sent = right - Timing::DEFAULT.lease;
+    let sent = lease - Timing::DEFAULT.lease;
     let mut acknowledged = |session, sent| {
         world.give(a, Event::AcknowledgedToo { session, sent });
         world.hosts[a].node.lease()
     };
-    assert_eq!(acknowledged(Some(session), sent - ms(30)), right, "it was sent earlier than another");
-    assert_eq!(acknowledged(Some(session - 1), sent + ms(30)), right, "it was a former session's (I6)");
-    assert_eq!(acknowledged(None, sent + ms(30)), right);
-    assert_eq!(acknowledged(Some(session), sent + ms(30)), right + ms(30), "from when it was sent (I3)");
+    assert_eq!(acknowledged(Some(session), sent - ms(30)), lease, "it was sent earlier than another");
+    assert_eq!(acknowledged(Some(session - 1), sent + ms(30)), lease, "it was a former session's (I6)");
+    assert_eq!(acknowledged(None, sent + ms(30)), lease);
+    assert_eq!(acknowledged(Some(session), sent + ms(30)), lease + ms(30), "from when it was sent (I3)");
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn deaf_while(write: &Write) {
     world.force(write);
     world.hosts[b].watch = true;
     world.relist(b);
-    let right = world.hosts[a].node.lease();
-    assert!(right > world.now + ms(500));
+    let lease = world.hosts[a].node.lease();
+    assert!(lease > world.now + ms(500));
     // The world looks for two owners at every step.
     world.pass(ms(5_000));
 }
@@ -193,7 +193,7 @@ fn a_session_that_was_never_heard_of_is_not_known_to_be_gone() {
     world.ready(b, [ip(1)].into());
     world.pass(ms(1_250));
     assert!(world.hosts[b].committed.contains(&Purpose::Claim));
-    // a is frozen with its right going on, and a hand deletes its session before b asks again.
+    // a is frozen with its lease going on, and a hand deletes its session before b asks again.
     world.hosts[a].runs = false;
     world.force(&Write::Delete(node("a")));
     world.pass(ms(2_000));

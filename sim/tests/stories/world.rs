@@ -14,8 +14,8 @@ use mantle_sim::Store;
 pub(super) struct Host {
     pub(super) node: Node,
     /// How the kernel stands: what the last confirmed order left.
-    pub(super) stances: BTreeMap<IpAddr, Role>,
-    /// Every stance that was ordered.
+    pub(super) roles: BTreeMap<IpAddr, Role>,
+    /// Every role that was ordered.
     pub(super) ordered: Vec<Role>,
     pub(super) told: Vec<Notice>,
     pub(super) committed: Vec<Purpose>,
@@ -33,7 +33,7 @@ pub(super) struct Host {
     /// Whether it stands still, and what came in meanwhile.
     pub(super) is_frozen: bool,
     mailbox: Vec<(usize, Post)>,
-    /// The right that an earlier agent left to the kernel.
+    /// The lease that an earlier agent left to the kernel.
     left: Instant,
     /// Whether its kernel confirms orders.
     pub(super) confirms: bool,
@@ -118,7 +118,7 @@ impl World {
         let patience = settings.timing.lease;
         self.hosts.push(Host {
             node: Node::new(settings),
-            stances: BTreeMap::new(),
+            roles: BTreeMap::new(),
             ordered: Vec::new(),
             told: Vec::new(),
             committed: Vec::new(),
@@ -151,7 +151,7 @@ impl World {
         (host.runs, host.is_frozen, host.ended) = (true, false, false);
         host.mailbox.clear();
         host.committed.clear();
-        host.stances.retain(|ip, _| found.contains(ip));
+        host.roles.retain(|ip, _| found.contains(ip));
         self.found(at, found);
         self.ready(at, ready);
         self.relist(at);
@@ -159,8 +159,8 @@ impl World {
 
     fn found(&mut self, at: usize, found: &[IpAddr]) {
         let standing: BTreeSet<IpAddr> = found.iter().copied().collect();
-        let worn = |ip: &IpAddr| matches!(self.hosts[at].stances.get(ip), None | Some(Role::Owner { .. }));
-        let halfway = standing.iter().copied().filter(|ip| !worn(ip)).collect();
+        let served = |ip: &IpAddr| matches!(self.hosts[at].roles.get(ip), None | Some(Role::Owner { .. }));
+        let halfway = standing.iter().copied().filter(|ip| !served(ip)).collect();
         self.give(at, Event::Found { standing, halfway });
     }
 
@@ -193,8 +193,8 @@ impl World {
     }
 
     /// Puts an order on its way to a node's kernel.
-    pub(super) fn order(&mut self, at: usize, ip: IpAddr, stance: Role) {
-        self.inbox.push_back((at, Post::Order(ip, stance)));
+    pub(super) fn order(&mut self, at: usize, ip: IpAddr, role: Role) {
+        self.inbox.push_back((at, Post::Order(ip, role)));
     }
 
     fn settle(&mut self) {
@@ -212,13 +212,13 @@ impl World {
                     self.carry_out(at, effect);
                 }
             }
-            Post::Order(ip, stance) if self.hosts[at].runs => {
-                self.hosts[at].stances.insert(ip, stance);
+            Post::Order(ip, role) if self.hosts[at].runs => {
+                self.hosts[at].roles.insert(ip, role);
                 // A kernel that confirms nothing is the test's own affair.
                 if self.hosts.iter().all(|host| host.confirms) {
                     self.one_owner_at_most();
                 }
-                self.put(at, Event::RoleConfirmed(ip, stance));
+                self.put(at, Event::RoleConfirmed(ip, role));
             }
             Post::Event(_) | Post::Order(..) => {}
         }
@@ -260,10 +260,10 @@ impl World {
                 self.hosts[at].asked.push(request.clone());
                 self.inbox.push_back((at, Post::Request(request)));
             }
-            Effect::AssumeRole(ip, stance) => {
-                self.hosts[at].ordered.push(stance);
+            Effect::AssumeRole(ip, role) => {
+                self.hosts[at].ordered.push(role);
                 if self.hosts[at].confirms {
-                    self.order(at, ip, stance);
+                    self.order(at, ip, role);
                 }
             }
             Effect::Grant(..) | Effect::Revoke(_) => {}
@@ -340,11 +340,11 @@ impl World {
         self.now = end;
     }
 
-    /// I1, with the right as the kernel program would enforce it.
+    /// I1, with the lease as the kernel program would enforce it.
     pub(super) fn one_owner_at_most(&self) {
         let mut owners = BTreeMap::new();
         for host in &self.hosts {
-            for ip in host.stances.keys() {
+            for ip in host.roles.keys() {
                 if host.owns(*ip, self.now) {
                     *owners.entry(*ip).or_insert(0) += 1;
                 }
@@ -361,6 +361,6 @@ impl World {
 impl Host {
     pub(super) fn owns(&self, ip: IpAddr, now: Instant) -> bool {
         let until = self.node.lease().max(self.left);
-        matches!(self.stances.get(&ip), Some(Role::Owner { .. })) && now < until
+        matches!(self.roles.get(&ip), Some(Role::Owner { .. })) && now < until
     }
 }

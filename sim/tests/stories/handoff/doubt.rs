@@ -1,6 +1,6 @@
 //! What follows when nobody knows whether a VIP was handed over.
 
-use super::{epoch, fenced, hand_off, name, node, refusals, stance};
+use super::{epoch, fenced, hand_off, name, node, refusals, role};
 use crate::world::{World, ip, mac, ms, settings};
 use mantle_protocol::node::{Effect, Event, NoHandoff, Purpose};
 use mantle_protocol::{Answer, Role, Write};
@@ -15,7 +15,7 @@ fn held_up() -> World {
     }
     world.hosts[0].etcd = false;
     world.give(0, Event::Tick);
-    assert!(matches!(stance(&world, 0), Role::Yielding { .. }), "it must not be owner: the other one may be");
+    assert!(matches!(role(&world, 0), Role::Yielding { .. }), "it must not be owner: the other one may be");
     world
 }
 
@@ -42,14 +42,14 @@ fn a_handover_that_is_carried_out_late_is_one() {
     let mut world = held_up();
     world.let_late_requests_go_on();
     assert_eq!(world.owner(ip(1)), Some(1));
-    assert_eq!(stance(&world, 0), Role::Forwarding { to: mac(1) });
+    assert_eq!(role(&world, 0), Role::Forwarding { to: mac(1) });
 }
 
 #[test]
 fn in_doubt_nothing_is_served_past_the_right() {
     let mut world = held_up();
     world.pass(ms(1_100));
-    assert_eq!(stance(&world, 0), Role::Off);
+    assert_eq!(role(&world, 0), Role::Off);
     world.let_late_requests_go_on();
     world.pass(ms(100));
     assert_eq!(world.owner(ip(1)), Some(1));

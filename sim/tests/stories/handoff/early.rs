@@ -1,14 +1,14 @@
 //! The former owner serves what comes until its successor answers: what it sent on before would be lost.
 
-use super::{fenced, hand_off, node, stance};
+use super::{fenced, hand_off, node, role};
 use crate::world::{World, ip, mac, ms, settings};
 use mantle_protocol::node::{Event, Purpose, Request};
 use mantle_protocol::{Role, Session, Value, Write};
 
 /// Whether a node sends on what comes to another that does not serve it.
 fn sends_on_too_early(world: &World) -> bool {
-    let serves = |at: usize| matches!(stance(world, at), Role::Owner { .. } | Role::Yielding { .. });
-    let sends_on_to = |at: usize, to: usize| stance(world, at) == Role::Forwarding { to: mac(to) };
+    let serves = |at: usize| matches!(role(world, at), Role::Owner { .. } | Role::Yielding { .. });
+    let sends_on_to = |at: usize, to: usize| role(world, at) == Role::Forwarding { to: mac(to) };
     (sends_on_to(0, 1) && !serves(1)) || (sends_on_to(1, 0) && !serves(0))
 }
 
@@ -34,7 +34,7 @@ fn sends_on_nothing_too_early(
 fn handed_back(ends_at: usize, takes: usize) {
     let mut world = fenced(&["a", "b"], &[ip(1)]);
     hand_off(&mut world, 0, None);
-    assert_eq!(stance(&world, 0), Role::Forwarding { to: mac(1) });
+    assert_eq!(role(&world, 0), Role::Forwarding { to: mac(1) });
     world.put(1, Event::HandOff { vip: ip(1), to: None });
     let when = format!("the drain ends at {ends_at}, the kernel takes {takes}");
     let mut done = 0;

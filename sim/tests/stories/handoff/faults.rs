@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{fenced, hand_off, node, stance, vip};
+use super::{fenced, hand_off, node, role, vip};
 use crate::world::{World, ip, ms, settings};
 use mantle_protocol::node::Event;
 use mantle_protocol::{Role, Value, Write};
@@ -25,7 +25,7 @@ fn a_successor_that_dies_during_the_drain_is_replaced_by_whoever_drains() {
 fn who_is_prepared_replaces_an_owner_that_dies() {
     let mut world = fenced(&["a", "b"], &[ip(1)]);
     world.put(0, Event::HandOff { vip: ip(1), to: None });
-    while stance(&world, 1) == Role::Off {
+    while role(&world, 1) == Role::Off {
         assert!(world.step());
     }
     world.hosts[0].runs = false;
@@ -43,7 +43,7 @@ enum Fault {
     Kill,
     /// Its machine dies, and never comes back.
     Die,
-    /// Its agent stops where it is, for longer than its right.
+    /// Its agent stops where it is, for longer than its lease.
     Freeze,
     /// What it sends to etcd is held up, and it hears nothing.
     CutFromEtcd,
@@ -84,7 +84,7 @@ fn strike(world: &mut World, fault: Fault, at: usize) {
 fn mend(world: &mut World, fault: Fault, at: usize) {
     match fault {
         Fault::Kill => {
-            let standing = stance(world, at) != Role::Off;
+            let standing = role(world, at) != Role::Off;
             let found: &[IpAddr] = if standing { &[ip(1)] } else { &[] };
             world.restart(at, settings(["a", "b", "c"][at], &[ip(1)]), found);
         }
@@ -131,7 +131,7 @@ fn whatever_goes_wrong_at_whichever_step_there_is_one_owner_at_most_and_one_in_t
                         assert_eq!(named, owner.map(|owner| names[owner]), "{context}");
                         for at in (0..names.len()).filter(|at| Some(*at) != owner && world.hosts[*at].runs) {
                             assert_eq!(
-                                stance(&world, at),
+                                role(&world, at),
                                 Role::Off,
                                 "{context}: what is left on {}",
                                 names[at]

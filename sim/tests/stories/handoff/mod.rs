@@ -48,8 +48,8 @@ fn refusals(world: &World, at: usize) -> Vec<NoHandoff> {
     world.hosts[at].told.iter().filter_map(refusal).collect()
 }
 
-fn stance(world: &World, at: usize) -> Role {
-    world.hosts[at].stances.get(&ip(1)).copied().unwrap_or(Role::Off)
+fn role(world: &World, at: usize) -> Role {
+    world.hosts[at].roles.get(&ip(1)).copied().unwrap_or(Role::Off)
 }
 
 fn epoch(world: &World) -> i64 {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{fenced, node, stance};
+use super::{fenced, node, role};
 use crate::world::{World, ip, mac, ms, settings};
 use mantle_protocol::node::{Effect, Event, Purpose, Settings};
 use mantle_protocol::{Health, Role};
@@ -18,7 +18,7 @@ fn an_agent_that_ends_hands_over_and_lives_on_for_the_drain() {
     assert!(handovers <= vips.len(), "{handovers}");
     world.pass(ms(9_900));
     assert!(!world.hosts[0].ended);
-    assert!(world.store.value(&node("a")).is_some(), "its right keeps the fence open for what it drains");
+    assert!(world.store.value(&node("a")).is_some(), "its lease keeps the fence open for what it drains");
     world.pass(ms(200));
     assert!(world.hosts[0].ended);
     assert_eq!(world.store.value(&node("a")), None);
@@ -34,7 +34,7 @@ fn what_yields_together_is_handed_over_together() {
         .node
         .vips()
         .zip(&world.hosts[0].ordered)
-        .map(|(look, stance)| Event::RoleConfirmed(look.ip, *stance))
+        .map(|(look, role)| Event::RoleConfirmed(look.ip, *role))
         .collect();
     assert_eq!(yielding.len(), 250);
     let effects = world.hosts[0].node.handle_all(world.now, yielding);
@@ -76,7 +76,7 @@ fn a_failing_owner_hands_over() {
     world.give(0, Event::Health([(ip(1), Health::Failing)].into()));
     assert_eq!(world.owner(ip(1)), Some(1));
     assert!(!world.hosts[0].committed.contains(&Purpose::Release));
-    assert_eq!(stance(&world, 0), Role::Forwarding { to: mac(1) });
+    assert_eq!(role(&world, 0), Role::Forwarding { to: mac(1) });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is not handed over, and who is passed over.
 
-use super::{epoch, fenced, hand_off, name, refusals, stance};
+use super::{epoch, fenced, hand_off, name, refusals, role};
 use crate::world::{ip, ms};
 use mantle_protocol::node::{Event, NoHandoff};
 use mantle_protocol::{Health, Role, Timing};
@@ -32,7 +32,7 @@ fn what_cannot_be_handed_over_stays_and_it_is_said_why() {
         ]
     );
     assert_eq!(refusals(&world, 1), [NoHandoff::OwnedBy(name("a"))]);
-    assert_eq!(world.hosts[0].ordered, [], "it is worn all the while");
+    assert_eq!(world.hosts[0].ordered, [], "it is served all the while");
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn who_does_not_prepare_in_time_is_passed_over() {
     assert_eq!(world.owner(ip(1)), Some(0));
     world.pass(ms(2));
     assert_eq!(world.owner(ip(1)), Some(2));
-    world.hosts[1].stances.insert(ip(1), Role::Off);
+    world.hosts[1].roles.insert(ip(1), Role::Off);
     world.give(1, Event::RoleConfirmed(ip(1), Role::Off));
     world.pass(ms(3_000));
-    assert_eq!(stance(&world, 1), Role::Off, "b is prepared for nothing any more");
+    assert_eq!(role(&world, 1), Role::Off, "b is prepared for nothing any more");
 }
 
 #[test]
