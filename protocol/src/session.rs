@@ -38,7 +38,7 @@ pub struct Handoffs {
     pub able: bool,
     /// The VIPs that it wants to hand over, is handing over, or has handed over and still drains.
     pub offers: BTreeMap<IpAddr, Offer>,
-    /// The VIPs for which it is prepared to follow their owner.
+    /// The VIPs for which it is prepared to follow their owner, or which it was handed and whose former owner still drains.
     pub prepared: BTreeMap<IpAddr, Preparation>,
 }
 
@@ -55,7 +55,7 @@ pub struct Offer {
     pub mac: Mac,
 }
 
-/// A node's word that it is prepared to follow the owner that offers it a VIP.
+/// What a successor says to the owner that offers it a VIP: that it is prepared, and later that it answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Preparation {
     /// E of the owner's session.
@@ -64,6 +64,9 @@ pub struct Preparation {
     pub number: u64,
     /// The MAC that this node will answer with.
     pub mac: Mac,
+    /// Whether it answers: it is the owner, and its kernel has confirmed that. Not to say that it is prepared does not mean
+    /// that: a lease that ended for a moment takes that word back, too.
+    pub answers: bool,
 }
 
 /// Who holds a VIP: a node by name and session, and how long that session may at worst go on answering.

@@ -39,6 +39,8 @@ impl World {
         let Some(agent) = &mut self.hosts[at].agent else { return };
         let mark = agent.mark;
         agent.ordered.insert(ip, (role, mark));
+        self.yields_to_the_prepared(at, ip, role);
+        self.sends_on_to_the_answering(at, ip, role);
         let unconfirmed = match self.mutant {
             Some(Mutant::OffBeforeConfirmed) => role == Role::Off,
             Some(Mutant::HandsOverUnconfirmed) => matches!(role, Role::Yielding { .. }),
@@ -166,6 +168,9 @@ impl World {
                 let opens =
                     self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(role, Role::Prepared { .. });
                 let state = if opens { Some(State::Owner) } else { State::of(role) };
+                if matches!(role, Role::Prepared { .. }) {
+                    self.hosts[at].prepared_at.insert(ip, self.now);
+                }
                 if let Some(state) = state {
                     self.hosts[at].kernel.entries.insert(ip, Entry { state, mark, expires: None });
                 }
@@ -197,6 +202,7 @@ impl World {
             let mark =
                 if self.mutant == Some(Mutant::MarkedWhenArmed) { host.kernel.mark } else { ordered_under };
             host.kernel.entries.insert(ip, Entry { state: State::Owner, mark, expires });
+            host.answered_at.insert(ip, self.now);
             if let Some(agent) = &mut host.agent {
                 agent.applier.served.insert(ip, mark);
             }

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use mantle_protocol::node::{Purpose, Request};
-use mantle_protocol::{Answer, Change, Compare, Instant, Key, Write};
+use mantle_protocol::{Answer, Change, Compare, Instant, Key, Record, Value, Write};
 
 use super::clock::Micros;
+use super::handoffs::Given;
 use super::host::Pending;
 use super::random::Random;
 use super::store::Store;
@@ -163,6 +164,7 @@ impl World {
             self.note_renewal(&attempt);
             self.released_what_was_off(&attempt);
             self.handed_over_what_yields(&attempt);
+            self.note_handover(&attempt);
             self.story.count(attempt.request.purpose);
         } else if attempt.request.purpose == Purpose::TakeOver {
             self.story.counts.refused_takeovers += 1;
@@ -178,6 +180,23 @@ impl World {
                 self.now + way,
                 Item::Post { at, life, post: Post::Reply { request, attempt, sent, answer } },
             );
+        }
+    }
+
+    /// Keeps what was handed over, to whom and when.
+    fn note_handover(&mut self, attempt: &Try) {
+        if attempt.request.purpose != Purpose::HandOver {
+            return;
+        }
+        for write in attempt.request.txn.writes() {
+            let Write::Put(Key::Vip(ip), Value::Record(Record { owner: Some(owner) })) = write else {
+                continue;
+            };
+            let to = self.hosts.iter().position(|host| host.plan.name == owner.node.as_str());
+            if let Some(to) = to {
+                let life = self.hosts[to].life;
+                self.given.insert(*ip, Given { when: self.now, to, life, session: owner.session });
+            }
         }
     }
 

@@ -58,6 +58,8 @@ pub(super) enum Fault {
     Sick(usize, IpAddr),
     /// It does again.
     Well(usize, IpAddr),
+    /// The node's link gets another MAC.
+    NewCard(usize),
     /// Each netlink call takes long on the node.
     SlowApplier(usize),
     /// It does not.
@@ -92,6 +94,7 @@ enum Kind {
     Unready,
     Sick,
     SlowApplier,
+    NewCard,
     DeleteSession,
     /// Sessions come and go faster than the applier can follow.
     Unsettled,
@@ -103,7 +106,7 @@ enum Kind {
 }
 
 /// Any kind but a record that is changed by somebody else.
-const OWN_KINDS: [Kind; 20] = [
+const OWN_KINDS: [Kind; 21] = [
     Kind::Freeze,
     Kind::Kill,
     Kind::Crash,
@@ -121,6 +124,7 @@ const OWN_KINDS: [Kind; 20] = [
     Kind::Unready,
     Kind::Sick,
     Kind::SlowApplier,
+    Kind::NewCard,
     Kind::DeleteSession,
     Kind::Unsettled,
     Kind::Missed,
@@ -262,6 +266,7 @@ impl Schedule {
             }
             Kind::Sick => self.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
             Kind::SlowApplier => self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at)),
+            Kind::NewCard => self.one(from, Fault::NewCard(at)),
             Kind::DeleteSession => self.one(from, Fault::DeleteSession(at)),
             Kind::Unsettled => {
                 self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use mantle_ebpf::wire::Mac;
 use mantle_protocol::node::{Request, Settings, Standing};
 use mantle_protocol::{Event, Instant, Key, Node, Revision, Role, WhenNobodyIsReady};
 
@@ -30,6 +31,11 @@ pub(super) struct Host {
     pub(super) mailbox: Vec<Post>,
     pub(super) reaches_etcd: bool,
     pub(super) hears_watch: bool,
+    /// When its kernel last stood prepared for a VIP, and when it last began to answer for one.
+    pub(super) prepared_at: BTreeMap<IpAddr, Micros>,
+    pub(super) answered_at: BTreeMap<IpAddr, Micros>,
+    /// Counts the MACs that its link has had.
+    pub(super) cards: u8,
     /// VIPs whose links are not ready.
     pub(super) unready: BTreeSet<IpAddr>,
     /// VIPs for which nothing that is ordered succeeds.
@@ -109,6 +115,9 @@ impl Host {
             mailbox: Vec::new(),
             reaches_etcd: true,
             hears_watch: true,
+            prepared_at: BTreeMap::new(),
+            answered_at: BTreeMap::new(),
+            cards: 1,
             unready: BTreeSet::new(),
             sick: BTreeSet::new(),
             slow_applier: false,
@@ -153,6 +162,11 @@ impl Host {
         self.life += 1;
         self.is_frozen = false;
         self.mailbox.clear();
+    }
+
+    /// The MAC that it answers with.
+    pub(super) fn mac(&self, at: usize) -> Mac {
+        Mac([2, 0, 0, 0, self.cards, u8::try_from(at).unwrap_or(u8::MAX)])
     }
 
     /// Whether an agent runs here that wants the VIP and could serve it; whether it has a session is its own affair.

@@ -20,7 +20,7 @@ pub struct Violation {
 }
 
 impl World {
-    fn violated(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
+    pub(super) fn violated(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
         if self.judged.is_some_and(|judged| judged != invariant) {
             return;
         }

@@ -11,6 +11,7 @@ mod clock;
 mod effects;
 mod etcd;
 mod fault;
+mod handoffs;
 mod host;
 mod invariants;
 mod kernel;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use mantle_ebpf::wire::Mac;
 use mantle_protocol::{Event, Key, Value, Write};
 
 use super::clock::Clock;
@@ -63,6 +62,10 @@ impl World {
             }
             Fault::Well(at, vip) => {
                 self.hosts[at].sick.remove(&vip);
+            }
+            Fault::NewCard(at) => {
+                self.hosts[at].cards += 1;
+                self.tell_facts(at);
             }
             Fault::SlowApplier(at) => self.hosts[at].slow_applier = true,
             Fault::FastApplier(at) => self.hosts[at].slow_applier = false,
@@ -174,8 +177,8 @@ impl World {
         let ready = agent.vips.difference(&host.unready).copied().collect();
         let bound = host.plan.bound();
         let bound = self.mutant.map_or(bound, |mutant| mutant.bound(bound));
-        let links = BTreeMap::from([("eth0".to_owned(), Mac([2, 0, 0, 0, 0, 1]))]);
-        let mac = Mac([2, 0, 0, 0, 1, u8::try_from(at).unwrap_or(u8::MAX)]);
+        let links = BTreeMap::from([("eth0".to_owned(), host.mac(at))]);
+        let mac = host.mac(at);
         let fenced = host.plan.fence == Fence::Program;
         let macs = agent.vips.iter().filter(|_| fenced).map(|ip| (*ip, mac)).collect();
         self.post(at, after, Post::Word(Event::Facts { links, ready, bound, macs }));

@@ -10,6 +10,7 @@ use mantle_protocol::{Answer, Change, Event, Instant, NodeName, Revision};
 use super::clock::Micros;
 use super::etcd::{Etcd, Try};
 use super::fault::Fault;
+use super::handoffs::Given;
 use super::host::{Host, Order, Pending};
 use super::invariants::Violation;
 use super::kernel::Kernel;
@@ -68,6 +69,8 @@ pub(super) struct World {
     pub(super) violation: Option<Violation>,
     /// Who owns what, as etcd has it; where somebody else spoiled a record, whom it named last.
     pub(super) owners: BTreeMap<IpAddr, (NodeName, Revision)>,
+    /// What was handed over last.
+    pub(super) given: BTreeMap<IpAddr, Given>,
     queue: BTreeMap<(Micros, u64), Item>,
     number: u64,
 }
@@ -91,6 +94,7 @@ impl World {
             story,
             violation: None,
             owners: BTreeMap::new(),
+            given: BTreeMap::new(),
             queue: BTreeMap::new(),
             number: 0,
         };

@@ -3,7 +3,8 @@
 //! - session: `{"machine":"4c4c…","bound_ms":1000,"renew_ms":200,"links":{"eth0":"02:00:00:00:00:01"},
 //!   "addresses":["192.168.0.11"],"ready":["192.168.0.15"],"priority":100,"handoffs":true,"counter":7}`, with, while there are any,
 //!   `"offers":[{"to":"cp-2","session":4712,"number":61000000,"mac":"02:00:00:00:00:01","vips":["192.168.0.15"]}]` and
-//!   `"prepared":[{"session":4711,"number":61000000,"mac":"02:00:00:00:00:02","vips":["192.168.0.15"]}]`
+//!   `"prepared":[{"session":4711,"number":61000000,"mac":"02:00:00:00:00:02","vips":["192.168.0.15"]}]`, and with
+//!   `"answers":true` in it once the node answers
 //! - record: `{"owner":{"node":"cp-1","session":4711,"bound_ms":1000}}`, or `{"owner":null}` for nobody
 //!
 //! Every field must be there and of its type, but for those of handoffs and `addresses`, which older agents know nothing of; fields nobody knows are passed over, so that a newer agent may add some.
@@ -55,6 +56,8 @@ struct PreparationText {
     session: Revision,
     number: u64,
     mac: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    answers: bool,
     vips: BTreeSet<IpAddr>,
 }
 
@@ -121,6 +124,7 @@ fn prepared_text(prepared: &BTreeMap<IpAddr, Preparation>) -> Vec<PreparationTex
         session: word.session,
         number: word.number,
         mac: word.mac.to_string(),
+        answers: word.answers,
         vips,
     };
     alike(prepared).into_iter().map(text).collect()
@@ -147,7 +151,12 @@ fn handoffs(able: bool, offers: Vec<OfferText>, prepared: Vec<PreparationText>) 
         handoffs.offers.extend(text.vips.into_iter().map(|ip| (ip, offer.clone())));
     }
     for text in prepared {
-        let word = Preparation { session: text.session, number: text.number, mac: parse_mac(&text.mac)? };
+        let word = Preparation {
+            session: text.session,
+            number: text.number,
+            mac: parse_mac(&text.mac)?,
+            answers: text.answers,
+        };
         handoffs.prepared.extend(text.vips.into_iter().map(|ip| (ip, word.clone())));
     }
     Some(handoffs)
@@ -236,11 +245,9 @@ mod tests {
         let mac = || any::<[u8; 6]>().prop_map(Mac);
         let offer = ("[A-Za-z0-9._-]{1,8}", any::<i64>(), 0..3_u64, mac())
             .prop_map(|(to, session, number, mac)| Offer { to: to.parse().unwrap(), session, number, mac });
-        let word = (any::<i64>(), 0..3_u64, mac()).prop_map(|(session, number, mac)| Preparation {
-            session,
-            number,
-            mac,
-        });
+        let word = (any::<i64>(), 0..3_u64, mac(), any::<bool>());
+        let word =
+            word.prop_map(|(session, number, mac, answers)| Preparation { session, number, mac, answers });
         (
             any::<bool>(),
             proptest::collection::btree_map(any::<IpAddr>(), offer, 0..4),

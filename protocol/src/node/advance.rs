@@ -7,7 +7,7 @@ use mantle_ebpf::wire::Mac;
 use super::move_request::Reason;
 use super::vip::{Draining, Handoff, Input, Owner, Ownership, Phase};
 use super::{NoHandoff, Node, Notice, Successor};
-use crate::{Entry, Instant, Offer, Revision, Value};
+use crate::{Entry, Instant, Offer, Preparation, Revision, Value};
 
 /// Whether a handoff that has begun goes on.
 enum Progress {
@@ -28,10 +28,12 @@ impl Node {
             let Phase::Draining(Draining { handoff, limits, opened, .. }) = &self.vips[&ip].phase else {
                 continue;
             };
-            let is_prepared =
-                live.is_some_and(|session| self.prepared(ip, &handoff.offer, session).is_some());
-            // A successor that no longer says that it is prepared answers by now.
-            let answers = *opened || now >= limits.opens_by || !is_prepared;
+            let offer = &handoff.offer;
+            // A successor whose session is gone will say nothing more.
+            let is_there = self.view.session(&offer.to, offer.session).is_some();
+            let word = live.and_then(|session| self.word_of_successor(ip, offer, session));
+            let says_so = word.is_some_and(|word| word.answers);
+            let answers = *opened || says_so || !is_there || now >= limits.opens_by;
             let limits = *limits;
             if !self.can_hand_over(ip) || (answers && now >= limits.until) {
                 self.step(ip, Input::DrainOver);
@@ -113,7 +115,8 @@ impl Node {
         else {
             return Some(Progress::Over);
         };
-        Some(match (&self.vips[&ip].phase, self.prepared(ip, offer, session)) {
+        let word = self.word_of_successor(ip, offer, session);
+        Some(match (&self.vips[&ip].phase, word.map(|word| word.mac)) {
             (Phase::Ours(Ownership::Offered { .. }), Some(to)) => Progress::Prepared(to),
             (Phase::Ours(Ownership::Offered { .. }), None) if !successor.ready.contains(&ip) => {
                 Progress::Over
@@ -155,12 +158,12 @@ impl Node {
         self.notify(Notice::Offered { vip: ip, to });
     }
 
-    /// The successor's MAC, while it says that it is prepared for this offer of this node's session: it does not answer yet.
-    fn prepared(&self, ip: IpAddr, offer: &Offer, session: Revision) -> Option<Mac> {
+    /// What the successor says of this offer of this node's session.
+    fn word_of_successor(&self, ip: IpAddr, offer: &Offer, session: Revision) -> Option<&Preparation> {
         let entry = self.view.session(&offer.to, offer.session)?;
         let Value::Session(other) = &entry.value else { return None };
         let word = other.handoffs.prepared.get(&ip)?;
-        ((word.session, word.number) == (session, offer.number)).then_some(word.mac)
+        ((word.session, word.number) == (session, offer.number)).then_some(word)
     }
 
     fn step(&mut self, ip: IpAddr, input: Input) {

@@ -45,7 +45,10 @@ impl Node {
                     vip.step(Input::ConnectionsGone(now));
                 }
             }
-            Event::Stop => self.stopping = true,
+            Event::Stop => {
+                self.stopping = true;
+                self.own.renew_soon();
+            }
         }
     }
 

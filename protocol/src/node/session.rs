@@ -118,7 +118,8 @@ impl Node {
     fn own_session(&mut self, now: Instant) -> Value {
         let handoffs = self.handoffs();
         let counter = self.own.renews(now, &handoffs);
-        let ready = self.vips.iter().filter(|(_, vip)| vip.local.is_ready());
+        // A node that ends takes nothing up: two that end at the same time would hand a VIP to and fro.
+        let ready = self.vips.iter().filter(|(_, vip)| vip.local.is_ready() && !self.stopping);
         Value::Session(Session {
             machine: self.settings.machine.clone(),
             bound: self.machine.bound,

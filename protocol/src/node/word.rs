@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use mantle_ebpf::wire::Mac;
-
 use super::Node;
-use super::offers::Offered;
 use super::vip::{Phase, Vip};
 use crate::{Handoffs, Preparation, Revision};
 
@@ -23,29 +20,25 @@ impl Node {
             if let Some(handoff) = vip.phase.handoff() {
                 said.offers.insert(*ip, handoff.offer.clone());
             }
-            if let Some((offered, mac)) = live.and_then(|session| self.prepared_for(*ip, vip, session)) {
-                let word = Preparation { session: offered.by, number: offered.offer.number, mac };
+            if let Some(word) = live.and_then(|session| self.word_to_giver(*ip, vip, session)) {
                 said.prepared.insert(*ip, word);
             }
         }
         said
     }
 
-    /// The offer that this node is prepared for, by the kernel's word, and the MAC it will answer with. A node that the record
-    /// has made owner says so until its kernel answers.
-    fn prepared_for(&self, ip: IpAddr, vip: &Vip, session: Revision) -> Option<(&Offered, Mac)> {
-        if !vip.kernel.stands_unanswered() {
-            return None;
-        }
+    /// What this node says to the owner that offers it a VIP, or that handed it over and still drains.
+    fn word_to_giver(&self, ip: IpAddr, vip: &Vip, session: Revision) -> Option<Preparation> {
         let timing = self.settings.timing;
         let holder = vip.record.holder()?;
-        let (offered, _) = match &vip.phase {
-            Phase::Ours(_) => self.offers.drained(ip, session, &self.peers, timing)?,
-            Phase::NotOurs | Phase::Draining(_) if vip.kernel.is_to_stand_unanswered() => {
-                self.offers.of_holder(ip, holder, session, timing)?
+        let ((offered, _), answers) = match &vip.phase {
+            Phase::Ours(_) => (self.offers.drained(ip, session, &self.peers, timing)?, vip.kernel.answers()),
+            Phase::NotOurs | Phase::Draining(_) if vip.kernel.stays_unanswered() && !self.stopping => {
+                (self.offers.of_holder(ip, holder, session, timing)?, false)
             }
             Phase::NotOurs | Phase::Draining(_) => return None,
         };
-        Some((offered, *self.machine.macs.get(&ip)?))
+        let mac = *self.machine.macs.get(&ip)?;
+        Some(Preparation { session: offered.by, number: offered.offer.number, mac, answers })
     }
 }

@@ -88,14 +88,16 @@ impl Kernel {
         self.is_off() || (silent && self.role() == self.ordered)
     }
 
-    /// Whether the kernel confirmed that the VIP's address is in place and unanswered.
-    pub(in crate::node) fn stands_unanswered(&self) -> bool {
-        matches!(self.role(), Some(Role::Prepared { .. } | Role::Forwarding { .. }))
+    /// Whether the VIP's address is in place and unanswered, and ordered to stay so: between two such roles it is unanswered
+    /// throughout.
+    pub(in crate::node) fn stays_unanswered(&self) -> bool {
+        let is_unanswered = |role| matches!(role, Some(Role::Prepared { .. } | Role::Forwarding { .. }));
+        is_unanswered(self.role()) && is_unanswered(self.ordered)
     }
 
-    /// Whether the address is ordered to stay in place unanswered: between two such roles it is unanswered throughout.
-    pub(in crate::node) fn is_to_stand_unanswered(&self) -> bool {
-        matches!(self.ordered, Some(Role::Prepared { .. } | Role::Forwarding { .. }))
+    /// Whether the kernel confirmed that the node answers for the VIP as its owner.
+    pub(in crate::node) fn answers(&self) -> bool {
+        matches!(self.role(), Some(Role::Owner { .. }))
     }
 
     /// Whether a session that is resumed may not serve the VIP under the record as it is: an earlier agent took the address

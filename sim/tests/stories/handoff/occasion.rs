@@ -97,3 +97,22 @@ fn a_preferred_node_is_handed_the_vip_back_after_the_delay_and_not_without_being
         assert!(!world.hosts[0].committed.contains(&Purpose::Release));
     }
 }
+
+#[test]
+fn two_nodes_that_end_at_the_same_time_do_not_hand_a_vip_to_and_fro() {
+    let mut world = fenced(&["a", "b", "c"], &[ip(1)]);
+    // The second is told while the first drains: it has the VIP by then, and hands it on to the third.
+    world.give(0, Event::Stop);
+    assert_eq!(world.owner(ip(1)), Some(1));
+    world.give(1, Event::Stop);
+    assert_eq!(world.owner(ip(1)), Some(2));
+    world.give(2, Event::Stop);
+    world.pass(ms(1_000));
+    assert_eq!(world.owner(ip(1)), None, "nobody is left who does not end");
+    let handovers: Vec<usize> = world
+        .hosts
+        .iter()
+        .map(|host| host.committed.iter().filter(|purpose| **purpose == Purpose::HandOver).count())
+        .collect();
+    assert_eq!(handovers, [1, 1, 0], "nothing is handed to a node that ends");
+}
