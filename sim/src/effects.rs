@@ -57,17 +57,17 @@ impl World {
         self.lease_is_backed(at, session, until);
         let host = &mut self.hosts[at];
         let Some(agent) = &mut host.agent else { return };
-        match host.plan.fence {
-            Fence::Program => {
-                if self.mutant == Some(Mutant::EntriesOutliveTheSession) {
-                    for entry in host.kernel.entries.values_mut() {
-                        entry.mark = session;
-                    }
+        if host.plan.fence == Fence::Program {
+            if self.mutant == Some(Mutant::EntriesOutliveTheSession) {
+                for entry in host.kernel.entries.values_mut() {
+                    entry.mark = session;
                 }
-                agent.mark = session;
-                host.kernel.grant(session, until);
-                self.one_answers_at_most();
             }
+            agent.mark = session;
+            host.kernel.grant(session, until);
+        }
+        match host.fence {
+            Fence::Program => self.one_answers_at_most(),
             Fence::Lifetime => self.order(at, Order::Right(until)),
         }
     }
@@ -77,7 +77,7 @@ impl World {
         self.order(at, Order::Stand(ip, Role::Off, 0));
     }
 
-    fn order(&mut self, at: usize, order: Order) {
+    pub(super) fn order(&mut self, at: usize, order: Order) {
         let slow = self.hosts[at].slow_applier;
         let after = if slow { self.random.between(0, 900_000) } else { self.random.between(20, 3_000) };
         let Some(agent) = &mut self.hosts[at].agent else { return };
@@ -191,12 +191,20 @@ impl World {
     }
 
     /// Puts on what waits for it.
-    fn put_on(&mut self, at: usize) {
+    pub(super) fn put_on(&mut self, at: usize) {
         if !self.may_begin(at) {
             return;
         }
         let Some(agent) = &mut self.hosts[at].agent else { return };
         for (ip, (role, ordered_under)) in std::mem::take(&mut agent.applier.waiting) {
+            // No fence that is slower than the record promises will do.
+            let bound = self.hosts[at].bound();
+            if matches!(role, Role::Owner { bound: promised, .. } if promised < bound) {
+                if let Some(agent) = &mut self.hosts[at].agent {
+                    agent.applier.waiting.insert(ip, (role, ordered_under));
+                }
+                continue;
+            }
             let expires = self.lifetime(at);
             let host = &mut self.hosts[at];
             let mark =
@@ -230,7 +238,7 @@ impl World {
         let host = &self.hosts[at];
         let Some(agent) = &host.agent else { return false };
         let (now, lease) = (host.clock.at(self.now), agent.applier.lease);
-        match host.plan.fence {
+        match host.fence {
             Fence::Program => true,
             Fence::Lifetime => now < lease && now <= lease - host.plan.timing.lease + HostPlan::ALLOWANCE,
         }
@@ -240,7 +248,7 @@ impl World {
     fn lifetime(&mut self, at: usize) -> Option<Instant> {
         let late = std::time::Duration::from_millis(self.random.between(0, 1000));
         let host = &self.hosts[at];
-        (host.plan.fence == Fence::Lifetime).then(|| host.clock.at(self.now) + host.plan.lifetime() + late)
+        (host.fence == Fence::Lifetime).then(|| host.clock.at(self.now) + host.plan.lifetime() + late)
     }
 
     fn confirm(&mut self, at: usize, ip: IpAddr, role: Role) {

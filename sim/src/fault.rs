@@ -60,6 +60,10 @@ pub(super) enum Fault {
     Well(usize, IpAddr),
     /// The node's link gets another MAC.
     NewCard(usize),
+    /// The kernel program no longer sees what arrives: only lifetimes fence the node.
+    Blind(usize),
+    /// It does again.
+    Sighted(usize),
     /// Each netlink call takes long on the node.
     SlowApplier(usize),
     /// It does not.
@@ -95,6 +99,7 @@ enum Kind {
     Sick,
     SlowApplier,
     NewCard,
+    Blind,
     DeleteSession,
     /// Sessions come and go faster than the applier can follow.
     Unsettled,
@@ -106,7 +111,7 @@ enum Kind {
 }
 
 /// Any kind but a record that is changed by somebody else.
-const OWN_KINDS: [Kind; 21] = [
+const OWN_KINDS: [Kind; 22] = [
     Kind::Freeze,
     Kind::Kill,
     Kind::Crash,
@@ -125,6 +130,7 @@ const OWN_KINDS: [Kind; 21] = [
     Kind::Sick,
     Kind::SlowApplier,
     Kind::NewCard,
+    Kind::Blind,
     Kind::DeleteSession,
     Kind::Unsettled,
     Kind::Missed,
@@ -267,6 +273,7 @@ impl Schedule {
             Kind::Sick => self.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
             Kind::SlowApplier => self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at)),
             Kind::NewCard => self.one(from, Fault::NewCard(at)),
+            Kind::Blind => self.pair(from, Fault::Blind(at), to, Fault::Sighted(at)),
             Kind::DeleteSession => self.one(from, Fault::DeleteSession(at)),
             Kind::Unsettled => {
                 self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at));
@@ -297,6 +304,11 @@ impl Schedule {
 }
 
 impl Schedule {
+    /// Whether a node's fence becomes slower for a while.
+    pub(super) fn changes_fences(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Blind(_)))
+    }
+
     /// Whether it may come to a record of which nobody can tell who holds the VIP.
     pub(super) fn has_unknown_holders(&self) -> bool {
         let unknown = |fault: &Fault| {

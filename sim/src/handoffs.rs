@@ -36,9 +36,9 @@ impl World {
     pub(super) fn sends_on_to_the_answering(&mut self, at: usize, ip: IpAddr, role: Role) {
         let Role::Forwarding { to } = role else { return };
         let Some(successor) = self.of_mac(to) else { return };
-        let (host, giver) = (&self.hosts[successor], &self.hosts[at]);
+        let (host, owner) = (&self.hosts[successor], &self.hosts[at]);
         let Some(given) = self.given.get(&ip).filter(|given| given.to == successor) else { return };
-        let step = giver.clock.truly(giver.plan.timing.lease / 2);
+        let step = owner.clock.truly(owner.plan.timing.lease / 2);
         let has_answered = host.answered_at.get(&ip).is_some_and(|answered| *answered >= given.when);
         let key = Key::Node(host.plan.name.parse().expect("the plan's names are good"));
         let goes_on =
@@ -47,7 +47,7 @@ impl World {
             });
         let is_same = host.agent.is_some() && host.life == given.life && goes_on;
         if !has_answered && is_same && self.now < given.when + step {
-            let name = giver.plan.name.clone();
+            let name = owner.plan.name.clone();
             self.violated("sending on", || format!("{name} sends on what is for {ip} before {to} answers"));
         }
     }

@@ -9,7 +9,7 @@ use mantle_protocol::node::{Request, Settings, Standing};
 use mantle_protocol::{Event, Instant, Key, Node, Revision, Role, WhenNobodyIsReady};
 
 use super::clock::{Clock, Micros};
-use super::kernel::Kernel;
+use super::kernel::{Fence, Kernel};
 use super::plan::HostPlan;
 use super::world::Post;
 
@@ -19,6 +19,8 @@ pub(super) struct Host {
     pub(super) plan: HostPlan,
     pub(super) clock: Clock,
     pub(super) kernel: Kernel,
+    /// What fences it now.
+    pub(super) fence: Fence,
     pub(super) agent: Option<Agent>,
     /// Counts the agents that ran here: what was meant for an earlier one reaches nobody.
     pub(super) life: u32,
@@ -57,6 +59,9 @@ pub(super) struct Agent {
     /// The session whose lease was moved last.
     pub(super) mark: Revision,
     pub(super) pending: BTreeMap<u64, Pending>,
+    /// The renewals that were answered, and under which session they were asked for: a further copy of one may be
+    /// acknowledged, too.
+    pub(super) renewed: BTreeMap<u64, Option<Revision>>,
     /// When the next tick is on its way for.
     pub(super) wake: Option<Micros>,
     /// Whether its watch is established.
@@ -105,6 +110,7 @@ impl Host {
         Self {
             // A machine that has been up for a while.
             clock: Clock::new(plan.rate, 0),
+            fence: plan.fence,
             plan,
             kernel,
             agent: None,
@@ -126,13 +132,13 @@ impl Host {
     }
 
     /// A new agent, which knows nothing yet.
-    pub(super) fn employ(&mut self, number: usize, vips: BTreeSet<IpAddr>) {
+    pub(super) fn employ(&mut self, number: usize, vips: BTreeSet<IpAddr>, hold: WhenNobodyIsReady) {
         let settings = Settings {
             name: self.plan.name.parse().expect("the plan's names are good"),
             machine: format!("machine-{number}/{}", self.incarnation),
             timing: self.plan.timing,
             priority: self.plan.priority,
-            when_nobody_is_ready: WhenNobodyIsReady::Hold,
+            when_nobody_is_ready: hold,
             drain: self.plan.drain,
             preempt: self.plan.preempt,
             vips: vips.clone(),
@@ -147,6 +153,7 @@ impl Host {
             vips,
             mark: 0,
             pending: BTreeMap::new(),
+            renewed: BTreeMap::new(),
             wake: None,
             listening: false,
             latest: BTreeMap::new(),
@@ -162,6 +169,11 @@ impl Host {
         self.life += 1;
         self.is_frozen = false;
         self.mailbox.clear();
+    }
+
+    /// How long it may at worst go on answering after it sent a renewal.
+    pub(super) fn bound(&self) -> std::time::Duration {
+        self.plan.bound_by(self.fence)
     }
 
     /// The MAC that it answers with.

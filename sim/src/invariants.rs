@@ -141,8 +141,8 @@ impl World {
         for write in request.txn.writes() {
             let (Write::Put(key, _) | Write::Delete(key)) = write;
             let is_compared = compares.iter().any(|compare| match compare {
-                Compare::Modified(compared, _) => compared == key,
-                Compare::Created(compared, _) => compared == key && is_own(key),
+                Compare::Modified(seen, _) => seen == key,
+                Compare::Created(seen, _) => seen == key && is_own(key),
             });
             if !is_compared {
                 self.violated("I5", || format!("{name} writes {key} without comparing what it saw last"));

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle_protocol::Timing;
 use mantle_protocol::timing::least_silence;
+use mantle_protocol::{Timing, WhenNobodyIsReady};
 
 use super::clock::{Clock, Micros};
 use super::fault::Schedule;
@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) slowest: Micros,
     /// Whether news of one key may come in another order than it was made in, or twice, as old servers bring it.
     pub(super) unruly: bool,
+    /// What nodes do whose check fails while nobody else is ready.
+    pub(super) when_nobody_is_ready: WhenNobodyIsReady,
     /// How often in a hundred times an agent is busy when something comes, and takes it in together with what comes next.
     pub(super) batched: u64,
     /// Whether the answer to an earlier try counts though a later one is under way.
@@ -70,6 +72,11 @@ impl Plan {
             slowest: random.pick(&[1_000, 3_000, 20_000]),
             unruly: random.percent(20),
             hedged: random.percent(30),
+            when_nobody_is_ready: if random.percent(15) {
+                WhenNobodyIsReady::Release
+            } else {
+                WhenNobodyIsReady::Hold
+            },
             batched: random.pick(&[0, 10, 50]),
             well,
             end: well + 2 * silence,
@@ -93,6 +100,7 @@ impl Plan {
             slowest: 1_000,
             unruly: false,
             hedged: false,
+            when_nobody_is_ready: WhenNobodyIsReady::Hold,
             batched: 10,
             well,
             end: well + 2 * silence,
@@ -104,13 +112,18 @@ impl Plan {
 impl HostPlan {
     /// How long it takes another to replace it, by the slowest clock.
     fn silence(&self) -> Micros {
-        let silence = least_silence(self.bound()).max(self.timing.silence);
+        let silence = least_silence(self.bound_by(self.fence)).max(self.timing.silence);
         Clock::new(Clock::SLOWEST, 0).truly(silence)
     }
 
-    /// How long it may at worst go on answering after it sent a renewal.
+    /// How long it may at worst go on answering after it sent a renewal, whatever fences it.
     pub(super) fn bound(&self) -> Duration {
-        match self.fence {
+        self.bound_by(Fence::Lifetime).max(self.bound_by(self.fence))
+    }
+
+    /// How long that is behind a fence.
+    pub(super) fn bound_by(&self, fence: Fence) -> Duration {
+        match fence {
             Fence::Program => self.timing.lease,
             Fence::Lifetime => self.lifetime() + Duration::from_secs(1) + Self::ALLOWANCE,
         }
@@ -152,6 +165,9 @@ fn draw_host(random: &mut Random, usual: Timing, number: u8) -> HostPlan {
 fn recovery(hosts: &[HostPlan], schedule: &Schedule) -> Micros {
     let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
     let renew = hosts.iter().map(|host| host.timing.renew).max().unwrap_or_default();
+    let slower = hosts.iter().map(HostPlan::bound).max().unwrap_or_default();
+    let slower = Clock::new(Clock::SLOWEST, 0).truly(least_silence(slower));
+    let silence = if schedule.changes_fences() { silence.max(slower) } else { silence };
     let steps = Clock::new(Clock::SLOWEST, 0).truly(30 * renew);
     let unknown = Clock::new(Clock::SLOWEST, 0).truly(least_silence(Timing::LONGEST_BOUND));
     3 * silence + steps + if schedule.has_unknown_holders() { unknown } else { 0 }

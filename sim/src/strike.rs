@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use mantle_protocol::{Event, Key, Value, Write};
+use mantle_protocol::{Event, Key, Role, Value, Write};
 
 use super::clock::Clock;
 use super::fault::Fault;
-use super::kernel::{Fence, Kernel};
+use super::kernel::{Fence, Kernel, State};
 use super::mutant::Mutant;
 use super::world::{Post, World};
 
@@ -62,6 +62,11 @@ impl World {
             }
             Fault::Well(at, vip) => {
                 self.hosts[at].sick.remove(&vip);
+            }
+            Fault::Blind(at) => self.change_fence(at, Fence::Lifetime),
+            Fault::Sighted(at) => {
+                let fence = self.hosts[at].plan.fence;
+                self.change_fence(at, fence);
             }
             Fault::NewCard(at) => {
                 self.hosts[at].cards += 1;
@@ -127,6 +132,27 @@ impl World {
         }
     }
 
+    /// Another fence from now on. What is served behind the program is taken off at once, and put on again behind a lifetime
+    /// when the record promises no shorter bound than that.
+    fn change_fence(&mut self, at: usize, fence: Fence) {
+        let host = &mut self.hosts[at];
+        if host.fence == fence {
+            return;
+        }
+        host.fence = fence;
+        if fence == Fence::Lifetime {
+            host.kernel.entries.retain(|_, entry| entry.state != State::Owner);
+        }
+        if let Some(agent) = &mut host.agent {
+            agent.applier.lease = agent.node.lease();
+            let served = std::mem::take(&mut agent.applier.served);
+            let again = served.keys().filter_map(|ip| Some((*ip, *agent.ordered.get(ip)?)));
+            agent.applier.waiting.extend(again.filter(|(_, (role, _))| matches!(role, Role::Owner { .. })));
+        }
+        self.tell_facts(at);
+        self.put_on(at);
+    }
+
     fn boot(&mut self, at: usize) {
         let host = &mut self.hosts[at];
         if !std::mem::replace(&mut host.is_up, true) {
@@ -140,7 +166,8 @@ impl World {
             return;
         }
         self.hosts[at].incarnation += u32::from(!remembers);
-        self.hosts[at].employ(at, vips.into_iter().collect());
+        let hold = self.plan.when_nobody_is_ready;
+        self.hosts[at].employ(at, vips.into_iter().collect(), hold);
         self.find_leftovers(at);
         let after = self.random.between(10, 20_000);
         self.put_facts(at, after);
@@ -175,11 +202,11 @@ impl World {
         let host = &self.hosts[at];
         let Some(agent) = &host.agent else { return };
         let ready = agent.vips.difference(&host.unready).copied().collect();
-        let bound = host.plan.bound();
+        let bound = host.bound();
         let bound = self.mutant.map_or(bound, |mutant| mutant.bound(bound));
         let links = BTreeMap::from([("eth0".to_owned(), host.mac(at))]);
         let mac = host.mac(at);
-        let fenced = host.plan.fence == Fence::Program;
+        let fenced = host.fence == Fence::Program;
         let macs = agent.vips.iter().filter(|_| fenced).map(|ip| (*ip, mac)).collect();
         self.post(at, after, Post::Word(Event::Facts { links, ready, bound, macs }));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use mantle_protocol::node::Request;
+use mantle_protocol::node::{Purpose, Request};
 use mantle_protocol::{Answer, Change, Event, Instant, NodeName, Revision};
 
 use super::clock::Micros;
@@ -194,7 +194,12 @@ impl World {
         if agent.pending.get(&number).is_some_and(counts)
             && let Some(pending) = agent.pending.remove(&number)
         {
+            if hedged && pending.request.purpose == Purpose::Renew {
+                agent.renewed.insert(number, pending.request.session);
+            }
             self.answer(at, &pending.request, sent, answer);
+        } else if let (Some(session), Answer::Done(_)) = (agent.renewed.get(&number).copied(), answer) {
+            self.give(at, Event::AcknowledgedToo { session, sent });
         }
     }
 
