@@ -26,6 +26,8 @@ pub(super) struct Try {
 /// etcd's members, as one.
 pub(super) struct Etcd {
     pub(super) store: Store,
+    /// What a backup has of it.
+    pub(super) kept: Store,
     /// Whether nothing is committed.
     pub(super) stalled: bool,
     /// What waits for it to go on.
@@ -42,6 +44,7 @@ impl Etcd {
     pub(super) fn new(random: &mut Random) -> Self {
         Self {
             store: Store::default(),
+            kept: Store::default(),
             stalled: false,
             waiting: Vec::new(),
             slow_disk: false,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use mantle_protocol::Health;
 
+use super::Limit;
 use super::clock::Micros;
 use super::random::Random;
 
@@ -64,6 +65,12 @@ pub(super) enum Fault {
     Blind(usize),
     /// It does again.
     Sighted(usize),
+    /// etcd's state is kept as it is.
+    Snapshot,
+    /// etcd is stopped, and started again with the state that was kept; every watch breaks.
+    Restore,
+    /// The first machine goes on running a second time, as the last one.
+    Clone,
     /// Each netlink call takes long on the node.
     SlowApplier(usize),
     /// It does not.
@@ -194,6 +201,44 @@ impl Schedule {
                 2 => schedule.one(from, Fault::SpoilRecord(vip)),
                 _ => schedule.one(from, Fault::DeleteRecord(vip)),
             }
+        }
+        schedule
+    }
+
+    /// Draws faults that the protocol does not survive yet.
+    pub(super) fn draw_beyond(
+        random: &mut Random,
+        limit: Limit,
+        hosts: usize,
+        vips: &[IpAddr],
+        silence: Micros,
+    ) -> Self {
+        let mut schedule = Self { faults: Vec::new(), over: 0 };
+        let begin = 2 * silence;
+        let (at, vip) = (random.index(hosts), random.pick(vips));
+        let end = begin + random.between(1, 4) * silence;
+        match limit {
+            Limit::RecordLost => {
+                // Whoever could rewrite it hears nothing, and the node that starts never saw it.
+                for other in (0..hosts).filter(|other| *other != at) {
+                    schedule.pair(begin, Fault::CutWatch(other), end, Fault::JoinWatch(other));
+                }
+                schedule.one(begin + 1_000, Fault::DeleteRecord(vip));
+                let start = Fault::Start { at, remembers: false, vips: vips.to_vec() };
+                schedule.pair(begin - 1_000, Fault::Kill(at), begin + 2_000, start);
+            }
+            Limit::Restored => {
+                schedule.one(begin, Fault::Snapshot);
+                for _ in 0..random.between(0, 4) {
+                    let kind = random.pick(&[Kind::Moves, Kind::Kill, Kind::DeleteSession]);
+                    let from = random.between(begin, end);
+                    schedule.add(random, kind, from, from + silence, (hosts, vips));
+                }
+                schedule.one(end, Fault::Restore);
+                let start = Fault::Start { at, remembers: false, vips: vips.to_vec() };
+                schedule.pair(end + silence, Fault::Kill(at), end + 2 * silence, start);
+            }
+            Limit::Cloned => schedule.one(begin, Fault::Clone),
         }
         schedule
     }

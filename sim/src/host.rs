@@ -48,6 +48,7 @@ pub(super) struct Host {
 }
 
 /// A running agent: the protocol, and what stands around it in the product.
+#[derive(Clone)]
 pub(super) struct Agent {
     pub(super) node: Node,
     /// What has come since its last turn.
@@ -76,6 +77,7 @@ pub(super) struct Agent {
 }
 
 /// A transaction under way.
+#[derive(Clone)]
 pub(super) struct Pending {
     pub(super) request: Rc<Request>,
     /// The number of its present try.
@@ -94,7 +96,7 @@ pub(super) enum Order {
 }
 
 /// The applier: a thread of its own that carries out orders when it gets to them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Applier {
     pub(super) orders: VecDeque<Order>,
     pub(super) busy: bool,

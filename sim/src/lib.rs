@@ -56,10 +56,31 @@ pub fn run_with_one_in_trouble(seed: u64, broken: Option<Broken>, told: bool) ->
     run_planned(seed, Plan::draw_with_one_in_trouble, broken, told)
 }
 
+/// Something that the protocol does not survive yet. Worlds with it are kept apart from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// A record is deleted, and a node that never saw it starts, or one hears nothing of it.
+    RecordLost,
+    /// etcd is stopped and restored to an older state under live agents.
+    Restored,
+    /// A machine is cloned with its running agent.
+    Cloned,
+}
+
+/// Runs a seed's world in which that happens.
+pub fn run_beyond(limit: Limit, seed: u64, told: bool) -> Outcome {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw_beyond(&mut random, limit);
+    finish(World::new(random, plan, None, Story::new(told)))
+}
+
 fn run_planned(seed: u64, draw: fn(&mut Random) -> Plan, broken: Option<Broken>, told: bool) -> Outcome {
     let mut random = Random::new(seed);
     let plan = draw(&mut random);
-    let mut world = World::new(random, plan, broken, Story::new(told));
+    finish(World::new(random, plan, broken, Story::new(told)))
+}
+
+fn finish(mut world: World) -> Outcome {
     world.run();
     let violation = world.violation;
     let (story, counts) = world.story.end();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mantle_protocol::timing::least_silence;
 use mantle_protocol::{Timing, WhenNobodyIsReady};
 
+use super::Limit;
 use super::clock::{Clock, Micros};
 use super::fault::Schedule;
 use super::kernel::Fence;
@@ -106,6 +107,24 @@ impl Plan {
             end: well + 2 * silence,
             alone,
         }
+    }
+
+    /// A world in which something happens that the protocol does not survive yet.
+    pub(super) fn draw_beyond(random: &mut Random, limit: Limit) -> Self {
+        let mut plan = Self::draw_with_one_in_trouble(random);
+        let silence = plan.hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
+        plan.alone = None;
+        if limit == Limit::Cloned {
+            // The machine that will be the clone: by the first one's name, and not started by itself.
+            let mut clone = draw_host(random, plan.hosts[0].timing, 0);
+            (clone.fence, clone.timing, clone.starts) =
+                (plan.hosts[0].fence, plan.hosts[0].timing, Micros::MAX);
+            plan.hosts.push(clone);
+        }
+        plan.schedule = Schedule::draw_beyond(random, limit, plan.hosts.len(), &plan.vips, silence);
+        plan.well = plan.schedule.over + recovery(&plan.hosts, &plan.schedule);
+        plan.end = plan.well + 2 * silence;
+        plan
     }
 }
 

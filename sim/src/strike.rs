@@ -63,6 +63,9 @@ impl World {
             Fault::Well(at, vip) => {
                 self.hosts[at].sick.remove(&vip);
             }
+            Fault::Snapshot => self.etcd.kept = self.etcd.store.clone(),
+            Fault::Restore => self.restore(),
+            Fault::Clone => self.clone_machine(),
             Fault::Blind(at) => self.change_fence(at, Fence::Lifetime),
             Fault::Sighted(at) => {
                 let fence = self.hosts[at].plan.fence;
@@ -130,6 +133,36 @@ impl World {
             after += self.random.between(5, 60);
             self.post(at, after, post);
         }
+    }
+
+    /// etcd comes back as it was when it was kept. What is on its way finds that; every watch begins anew.
+    fn restore(&mut self) {
+        self.etcd.store = self.etcd.kept.clone();
+        for at in 0..self.hosts.len() {
+            self.listen(at);
+        }
+    }
+
+    /// The last machine is the first one's copy: its clock, its kernel and its agent, which knows nothing of that.
+    fn clone_machine(&mut self) {
+        let clone = self.hosts.len() - 1;
+        let Some(agent) = self.hosts[0].agent.clone() else { return };
+        let (clock, kernel, incarnation) =
+            (self.hosts[0].clock.clone(), self.hosts[0].kernel.clone(), self.hosts[0].incarnation);
+        let pending: Vec<(u64, u32)> =
+            agent.pending.iter().map(|(number, it)| (*number, it.attempt)).collect();
+        let host = &mut self.hosts[clone];
+        host.life += 1;
+        (host.clock, host.kernel, host.incarnation, host.agent) = (clock, kernel, incarnation, Some(agent));
+        if let Some(agent) = &mut host.agent {
+            (agent.wake, agent.turns, agent.applier.busy) = (None, false, false);
+        }
+        for (request, attempt) in pending {
+            self.post(clone, 150_000, Post::TimeOut { request, attempt });
+        }
+        self.post(clone, 0, Post::Wake);
+        self.listen(clone);
+        self.one_answers_at_most();
     }
 
     /// Another fence from now on. What is served behind the program is taken off at once, and put on again behind a lifetime

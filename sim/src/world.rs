@@ -101,7 +101,10 @@ impl World {
         for at in 0..world.hosts.len() {
             let starts = world.hosts[at].plan.starts;
             let vips = world.plan.vips.clone();
-            world.put(starts, Item::Fault(Fault::Start { at, remembers: true, vips }));
+            // A machine that is to be a clone is not started by itself.
+            if starts < Micros::MAX {
+                world.put(starts, Item::Fault(Fault::Start { at, remembers: true, vips }));
+            }
             world.introduce(at);
         }
         for (at, fault) in faults {
