@@ -5,10 +5,11 @@ use mantle_sim::model::{Bounds, Model, exhaust, refute};
 use stateright::{Expectation, Model as _};
 
 /// What is exhausted: the beginning, few faults for a longer time, more for a shorter one. `cargo xtask model` goes deeper.
-const EXHAUSTED: [Bounds; 3] = [
+const EXHAUSTED: [Bounds; 4] = [
     Bounds { settled: false, ..Bounds::settled(4, 1, 0) },
     Bounds::settled(7, 1, 1),
     Bounds::settled(6, 2, 0),
+    Bounds { preempts: true, ..Bounds::settled(6, 1, 0) },
 ];
 
 /// The rules that keep two nodes from answering, each with the bounds that show its breach: two that answer, or a record given

@@ -16,6 +16,8 @@ pub enum Action {
     Wake(usize),
     /// An agent hears its next answer or confirmation.
     Hear(usize),
+    /// An agent hears all that has come, in one turn.
+    HearAll(usize),
     /// An agent hears a key's next news.
     News(usize, Key),
     /// An agent is given a list of all keys.
@@ -147,6 +149,9 @@ impl State {
         actions.extend(agent.audible().map(|key| Action::News(at, key.clone())));
         if agent.is_due(self.clock(at)) {
             actions.push(Action::Wake(at));
+        }
+        if agent.words.len() + agent.audible().count() > 1 {
+            actions.push(Action::HearAll(at));
         }
     }
 

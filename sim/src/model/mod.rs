@@ -6,8 +6,9 @@
 //! tick happens in any order, and what does not happen in its tick is a fault, of which there are so many. So "within
 //! the bounds" means: this long, with so many faults, each of any kind, at any time and for any time.
 //!
-//! Left to the simulator: fences by lifetimes, foreign writes but for a deleted session, timings that differ, and what
-//! lies between two ticks.
+//! Left to the simulator: foreign writes but for a deleted session, and what lies between two ticks; fences by lifetimes and
+//! timings that differ, too. A lifetime is whole seconds long, and the ticks fit one timing: with two, or with lifetimes, a
+//! takeover would be a hundred ticks away, and ten are what can be exhausted.
 
 mod action;
 mod exhaust;
@@ -47,12 +48,14 @@ pub struct Bounds {
     pub faults: u8,
     /// How many agents are told at most to end, or to give up their VIPs.
     pub orders: u8,
+    /// Whether the last node goes before the others, and is handed their VIPs.
+    pub preempts: bool,
 }
 
 impl Bounds {
     /// Two nodes and one VIP, with an owner, for so long and with so many faults and orders.
     pub const fn settled(ticks: u64, faults: u8, orders: u8) -> Self {
-        Self { nodes: 2, vips: 1, settled: true, ticks, faults, orders }
+        Self { nodes: 2, vips: 1, settled: true, ticks, faults, orders, preempts: false }
     }
 }
 
@@ -75,6 +78,9 @@ impl Model {
         lease: Duration::from_micros(65_500),
         silence: Duration::from_micros(106_875),
     };
+
+    /// One tick, by any clock.
+    const PREEMPT: Duration = Duration::from_millis(20);
 
     /// Two ticks, by any clock.
     const DRAIN: Duration = Duration::from_millis(40);
@@ -102,10 +108,10 @@ impl Model {
             name: Self::name(at),
             machine: format!("{at}/{incarnation}"),
             timing: Self::TIMING,
-            priority: 100,
+            priority: if self.bounds.preempts && at == self.bounds.nodes - 1 { 200 } else { 100 },
             when_nobody_is_ready: WhenNobodyIsReady::Hold,
             drain: Self::DRAIN,
-            preempt: None,
+            preempt: self.bounds.preempts.then_some(Self::PREEMPT),
             vips: self.vips(),
         }
     }

@@ -17,6 +17,7 @@ impl World {
     pub(super) fn happen(&mut self, model: &Model, action: Action) {
         if let Action::Wake(at)
         | Action::Hear(at)
+        | Action::HearAll(at)
         | Action::News(at, _)
         | Action::List(at)
         | Action::Applier(at) = action
@@ -61,6 +62,10 @@ impl World {
             Action::Hear(at) => {
                 let word = self.of_agent(at, |agent| agent.words.remove(0));
                 self.tell(model, at, word.event);
+            }
+            Action::HearAll(at) => {
+                let events = self.of_agent(at, Agent::take_all);
+                self.tell_all(model, at, events);
             }
             Action::News(at, key) => self.hear_news(model, at, &key, false),
             Action::List(at) => {
@@ -261,8 +266,13 @@ impl World {
 
     /// Feeds an agent one event and carries out what it wants done.
     fn tell(&mut self, model: &Model, at: usize, event: Event) {
+        self.tell_all(model, at, vec![event]);
+    }
+
+    /// Feeds an agent several events in one turn.
+    fn tell_all(&mut self, model: &Model, at: usize, events: Vec<Event>) {
         let now = self.clock(at);
-        self.hosts[at].change(|host| host.tell(model, now, event));
+        self.hosts[at].change(|host| host.tell(model, now, events));
     }
 
     fn of_agent<R>(&mut self, at: usize, change: impl FnOnce(&mut Agent) -> R) -> R {
@@ -288,13 +298,13 @@ impl Host {
         }
     }
 
-    fn tell(&mut self, model: &Model, now: Instant, event: Event) {
+    fn tell(&mut self, model: &Model, now: Instant, mut events: Vec<Event>) {
         let Some(agent) = &mut self.agent else { return };
-        let event = match model.broken {
-            Some(mutant) => mutant.tells(event, now, agent.node.standing()),
-            None => event,
-        };
-        for effect in agent.node.handle(now, event) {
+        if let Some(mutant) = model.broken {
+            let standing = agent.node.standing();
+            events = events.into_iter().map(|event| mutant.tells(event, now, standing)).collect();
+        }
+        for effect in agent.node.handle_all(now, events) {
             self.carry_out(model, now, effect);
         }
     }
@@ -356,6 +366,21 @@ impl Host {
 }
 
 impl Agent {
+    /// Everything that it can hear now: answers and confirmations first, then each key's news.
+    fn take_all(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for word in std::mem::take(&mut self.words) {
+            events.push(word.event);
+        }
+        let keys: Vec<_> = self.audible().cloned().collect();
+        for key in keys {
+            events.extend(
+                self.news.remove(&key).into_iter().flatten().map(|change| Event::Changed(vec![change])),
+            );
+        }
+        events
+    }
+
     fn new(node: Node) -> Self {
         Self {
             node,
