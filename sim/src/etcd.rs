@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use mantle_protocol::node::{Purpose, Request};
-use mantle_protocol::{Answer, Change, Compare, Instant, Key, Record, Value, Write};
+use mantle_protocol::{Answer, Change, Compare, Instant, Key, Purpose, Record, Request, Value, Write};
 
 use super::clock::Micros;
 use super::handoffs::Given;

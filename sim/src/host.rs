@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use mantle_ebpf::wire::Mac;
-use mantle_protocol::node::{Request, Settings, Standing};
-use mantle_protocol::{Event, Instant, Key, Node, Revision, Role, WhenNobodyIsReady};
+use mantle_protocol::{
+    Event, Instant, Key, Node, Request, Revision, Role, Settings, Standing, WhenNobodyIsReady,
+};
 
 use super::clock::{Clock, Micros};
 use super::kernel::{Fence, Kernel};

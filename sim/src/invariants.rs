@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use mantle_protocol::node::{Purpose, Request};
-use mantle_protocol::{Change, Compare, Instant, Key, Record, Revision, Role, Value, Write};
+use mantle_protocol::{
+    Change, Compare, Instant, Key, Purpose, Record, Request, Revision, Role, Value, Write,
+};
 
 use super::clock::Micros;
 use super::etcd::Try;

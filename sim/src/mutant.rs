@@ -7,9 +7,10 @@
 //! compare the absence of the holder's session: it is decided on only when everything up to the record has been heard, and a
 //! session that is gone stays gone. It is compared all the same (I5).
 
-use mantle_protocol::node::{Purpose, Request, Standing};
-use mantle_protocol::timing::least_silence;
-use mantle_protocol::{Answer, Compare, Event, Instant, Key, Record, Revision, Role, Txn, Value, Write};
+use mantle_protocol::{
+    Answer, Compare, Event, Instant, Key, Purpose, Record, Request, Revision, Role, Standing, Txn, Value,
+    Write, least_silence,
+};
 use std::time::Duration;
 
 /// A rule that is broken.

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mantle_protocol::timing::least_silence;
-use mantle_protocol::{Timing, WhenNobodyIsReady};
+use mantle_protocol::{Timing, WhenNobodyIsReady, least_silence};
 
 use super::Limit;
 use super::clock::{Clock, Micros};

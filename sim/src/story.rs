@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mantle_protocol::node::Purpose;
+use mantle_protocol::Purpose;
 
 use super::clock::Micros;
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use mantle_protocol::node::{Purpose, Request};
-use mantle_protocol::{Answer, Change, Event, Instant, NodeName, Revision};
+use mantle_protocol::{Answer, Change, Event, Instant, NodeName, Purpose, Request, Revision};
 
 use super::clock::Micros;
 use super::etcd::{Etcd, Try};

@@ -22,8 +22,7 @@ use crate::dataplane::RightCell;
 use crate::etcd::{Committed, Etcd, StoreEvent};
 use crate::observe::Counters;
 use crate::observe::command::{Asked, Moved};
-use mantle_protocol::node::{How, Notice, Purpose, Request};
-use mantle_protocol::{Effect, Event, Instant, Node, Revision};
+use mantle_protocol::{Effect, Event, How, Instant, Node, Notice, Purpose, Request, Revision};
 
 /// The core loop and what it drives.
 pub(super) struct Core {

@@ -56,8 +56,7 @@ use crate::etcd::{self, Etcd, Surveyor};
 use crate::health::{Checks, Report};
 use crate::link::OpenError;
 use crate::observe::{feed, listen, snapshot};
-use mantle_protocol::Event;
-use mantle_protocol::node::{Node, Settings};
+use mantle_protocol::{Event, Node, Settings};
 
 /// Why an agent cannot run.
 #[derive(Debug, Error)]

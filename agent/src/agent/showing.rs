@@ -14,8 +14,7 @@ use crate::etcd::{EndpointStatus, Etcd};
 use crate::health::Report;
 use crate::observe::status::{Fence, SessionState};
 use crate::observe::{Publisher, Snapshot, snapshot};
-use mantle_protocol::node::{PeerStatus, Standing, VipStatus};
-use mantle_protocol::{Instant, Node, Revision, Timing};
+use mantle_protocol::{Instant, Node, PeerStatus, Revision, Standing, Timing, VipStatus};
 
 /// Publishes snapshots of the core.
 pub(super) struct Showing {

@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use mantle_protocol::node::{How, Notice};
+use mantle_protocol::{How, Notice};
 
 /// Writes a happening to the log.
 pub(super) fn tell(happening: &Notice) {

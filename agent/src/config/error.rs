@@ -13,7 +13,7 @@ use super::duration::DurationError;
 use super::endpoint::EndpointError;
 use super::origin::Origin;
 use super::source;
-use mantle_protocol::timing::TimingError;
+use mantle_protocol::TimingError;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Error)]

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mantle::wire::Mac;
-use mantle_protocol::node::{Request, Settings};
 use mantle_protocol::{
-    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Revision, Role, Timing, Value,
-    WhenNobodyIsReady, Write,
+    Answer, Change, Compare, Effect, Entry, Event, Instant, Key, Node, Request, Revision, Role, Settings,
+    Timing, Value, WhenNobodyIsReady, Write,
 };
 
 /// What becomes of a transaction.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mantle_protocol::node::Purpose;
-use mantle_protocol::{Event, Key};
+use mantle_protocol::{Event, Key, Purpose};
 
 use super::state::{Agent, Host, State};
 

@@ -29,8 +29,7 @@ pub use state::State;
 
 use crate::{Clock, Kernel, Mutant, Store};
 use hashed::Hashed;
-use mantle_protocol::node::{Purpose, Settings};
-use mantle_protocol::{Answer, Event, Key, NodeName, Timing, WhenNobodyIsReady};
+use mantle_protocol::{Answer, Event, Key, NodeName, Purpose, Settings, Timing, WhenNobodyIsReady};
 use state::Host;
 
 /// How far a model goes.

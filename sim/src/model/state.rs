@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{Clock, Kernel, Micros, Store};
-use mantle_protocol::node::Request;
-use mantle_protocol::{Change, Event, Instant, Key, Node, Revision, Role};
+use mantle_protocol::{Change, Event, Instant, Key, Node, Request, Revision, Role};
 
 use super::hashed::Hashed;
 

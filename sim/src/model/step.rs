@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{Entry, Mutant, State};
-use mantle_protocol::node::{Purpose, Request};
-use mantle_protocol::{Answer, Effect, Event, Instant, Key, Node, Record, Role, Value, Write};
+use mantle_protocol::{
+    Answer, Effect, Event, Instant, Key, Node, Purpose, Record, Request, Role, Value, Write,
+};
 
 use super::Model;
 use super::action::{Action, End, Fault, Waiting};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::world::{World, ip, ms, settings};
 use super::{node, two};
-use mantle_protocol::node::{Event, Notice, Purpose};
-use mantle_protocol::{Health, Instant, Role, Session, Value, WhenNobodyIsReady, Write};
+use mantle_protocol::{
+    Event, Health, Instant, Notice, Purpose, Role, Session, Value, WhenNobodyIsReady, Write,
+};
 
 /// A node's checks now judge the one VIP so.
 fn judged(world: &mut World, at: usize, health: Health) {

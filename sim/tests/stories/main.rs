@@ -11,8 +11,10 @@ mod world;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use mantle_protocol::node::{Effect, Event, How, Node, Notice, Purpose, Request, Settings, Standing};
-use mantle_protocol::{Answer, Change, Entry, Instant, Key, Record, Role, Value, Write};
+use mantle_protocol::{
+    Answer, Change, Effect, Entry, Event, How, Instant, Key, Node, Notice, Purpose, Record, Request, Role,
+    Settings, Standing, Value, Write,
+};
 use mantle_sim::Mutant;
 use world::{World, ip, ms, settings};
 

@@ -1,8 +1,7 @@
 //! An etcd that has lost its leader, and with it what it was asked: who owns when it is back, and how soon.
 
 use super::*;
-use mantle_protocol::Timing;
-use mantle_protocol::timing::retry_for;
+use mantle_protocol::{Timing, retry_for};
 use std::time::Duration;
 
 /// An owner and a standby with these timings, some time after they began: outages meet them in different moments.

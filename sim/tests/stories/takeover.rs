@@ -1,8 +1,7 @@
 //! Taking over: who goes first, how many VIPs at once, and not in the wake of an etcd that stood still.
 
 use super::*;
-use mantle_protocol::timing::retry_for;
-use mantle_protocol::{Answer, Timing, Txn};
+use mantle_protocol::{Answer, Timing, Txn, retry_for};
 
 /// How long after its last renewal an owner that has fallen silent is replaced, by whom.
 fn replaced(world: &mut World, owner: usize) -> (std::time::Duration, usize) {

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mantle_ebpf::wire::Mac;
-use mantle_protocol::node::{Effect, Event, Node, Notice, Purpose, Request, Settings};
-use mantle_protocol::{Answer, Change, Instant, Role, Timing, WhenNobodyIsReady, Write};
+use mantle_protocol::{
+    Answer, Change, Effect, Event, Instant, Node, Notice, Purpose, Request, Role, Settings, Timing,
+    WhenNobodyIsReady, Write,
+};
 use mantle_sim::Store;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a test throws")]

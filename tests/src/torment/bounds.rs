@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mantle_protocol::Timing;
-use mantle_protocol::timing::retry_for;
+use mantle_protocol::{Timing, retry_for};
 
 /// What real processes add to any of these times: commits, netlink, the first packets to a new MAC. What waiting for a
 /// processor adds is measured: [`Sum::busy`].

@@ -2,8 +2,7 @@
 
 use super::{fenced, hand_off, name, role};
 use crate::world::{World, ip, mac, ms, settings};
-use mantle_protocol::Role;
-use mantle_protocol::node::{Event, How, Notice, Purpose, Settings};
+use mantle_protocol::{Event, How, Notice, Purpose, Role, Settings};
 
 #[test]
 fn a_vip_is_prepared_for_then_yielded_then_handed_over_then_drained() {

@@ -2,8 +2,7 @@
 
 use super::{epoch, fenced, hand_off, name, node, refusals, role};
 use crate::world::{World, ip, mac, ms, settings};
-use mantle_protocol::node::{Effect, Event, NoHandoff, Purpose};
-use mantle_protocol::{Answer, Role, Write};
+use mantle_protocol::{Answer, Effect, Event, NoHandoff, Purpose, Role, Write};
 use mantle_sim::Mutant;
 
 /// A handover of unknown outcome: sent, and held up on its way to etcd.

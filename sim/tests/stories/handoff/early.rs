@@ -2,8 +2,7 @@
 
 use super::{fenced, hand_off, node, role};
 use crate::world::{World, ip, mac, ms, settings};
-use mantle_protocol::node::{Event, Purpose, Request};
-use mantle_protocol::{Role, Session, Value, Write};
+use mantle_protocol::{Event, Purpose, Request, Role, Session, Value, Write};
 
 /// Whether a node sends on what comes to another that does not serve it.
 fn sends_on_too_early(world: &World) -> bool {

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use super::{fenced, hand_off, node, role, vip};
 use crate::world::{World, ip, ms, settings};
-use mantle_protocol::node::Event;
-use mantle_protocol::{Role, Value, Write};
+use mantle_protocol::{Event, Role, Value, Write};
 
 #[test]
 fn a_successor_that_dies_during_the_drain_is_replaced_by_whoever_drains() {

@@ -11,8 +11,7 @@ use std::net::IpAddr;
 
 use super::world::{World, ip, ms, settings};
 use super::{node, vip};
-use mantle_protocol::node::{Event, NoHandoff, Notice};
-use mantle_protocol::{NodeName, Role};
+use mantle_protocol::{Event, NoHandoff, NodeName, Notice, Role};
 
 /// So many nodes for these VIPs, all fenced by the kernel program; the first is owner.
 fn fenced(names: &[&str], vips: &[IpAddr]) -> World {

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use super::{fenced, node, role};
 use crate::world::{World, ip, mac, ms, settings};
-use mantle_protocol::node::{Effect, Event, Purpose, Settings};
-use mantle_protocol::{Health, Role};
+use mantle_protocol::{Effect, Event, Health, Purpose, Role, Settings};
 
 #[test]
 fn an_agent_that_ends_hands_over_and_lives_on_for_the_drain() {

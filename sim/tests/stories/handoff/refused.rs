@@ -2,8 +2,7 @@
 
 use super::{epoch, fenced, hand_off, name, refusals, role};
 use crate::world::{ip, ms};
-use mantle_protocol::node::{Event, NoHandoff};
-use mantle_protocol::{Health, Role, Timing};
+use mantle_protocol::{Event, Health, NoHandoff, Role, Timing};
 
 #[test]
 fn what_cannot_be_handed_over_stays_and_it_is_said_why() {
