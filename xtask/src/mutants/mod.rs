@@ -61,7 +61,15 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
         threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panicked"))
     })?;
     let results = results.into_inner().expect("no thread panicked");
-    conclude(&mutants, &results)
+    let equivalent = rules::equivalent()?;
+    // Only among all of them can one be missed.
+    if options.is_everything() {
+        let is_there = |name: &&String| mutants.iter().any(|mutant| mutant.name == **name);
+        if let Some(stale) = equivalent.iter().find(|name| !is_there(name)) {
+            bail!("{stale} is said to change nothing, but there is no such mutant any more");
+        }
+    }
+    conclude(&mutants, &results, &equivalent)
 }
 
 /// The mutants that were asked for.
@@ -87,14 +95,13 @@ fn all(place: &Place, options: &Options) -> anyhow::Result<Vec<Mutant>> {
 }
 
 /// Says what the mutants came to, and fails if the proof is not sharp enough.
-fn conclude(mutants: &[Mutant], results: &Results) -> anyhow::Result<()> {
-    let equivalent = rules::equivalent()?;
+fn conclude(mutants: &[Mutant], results: &Results, equivalent: &[String]) -> anyhow::Result<()> {
     let judged = |mutant: &Mutant| results.outcome(mutant);
     let mut tally = results::Tally::default();
     let mut survivors = Vec::new();
     for mutant in mutants {
         let Some(outcome) = judged(mutant) else { continue };
-        let changes_nothing = equivalent.iter().any(|name| *name == mutant.name);
+        let changes_nothing = equivalent.contains(&mutant.name);
         match (mutant.kind, outcome) {
             (_, Outcome::Survived) if changes_nothing => tally.equivalent += 1,
             (_, Outcome::Survived) => {

@@ -20,6 +20,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Whether every mutant is asked for.
+    pub(super) fn is_everything(&self) -> bool {
+        self.rules && self.generated && self.shard.1 == 1 && self.names.is_empty()
+    }
+
     /// Reads the command line.
     pub(crate) fn parse(line: Vec<String>) -> Result<Self, Refusal> {
         let mut options =

@@ -129,7 +129,7 @@ impl Tally {
     /// The share of the viable mutants that were caught; those that change nothing do not count.
     pub(super) fn per_cent(&self) -> usize {
         let viable = self.all_caught() + self.survived;
-        if viable == 0 { 100 } else { 100 * self.all_caught() / viable }
+        (100 * self.all_caught()).checked_div(viable).unwrap_or(100)
     }
 }
 
