@@ -167,6 +167,7 @@ impl World {
             self.released_what_was_off(&attempt);
             self.handed_over_what_yields(&attempt);
             self.note_handover(&attempt);
+            self.names_what_is_there(&attempt);
             self.story.count(attempt.request.purpose);
         } else if attempt.request.purpose == Purpose::TakeOver {
             self.story.counts.refused_takeovers += 1;

@@ -151,6 +151,21 @@ impl World {
         }
     }
 
+    /// I5 again: a record that is written names nobody, or a session that is there: its owner could not serve the VIP otherwise,
+    /// and everybody else would have to wait for it.
+    pub(super) fn names_what_is_there(&mut self, attempt: &Try) {
+        for write in attempt.request.txn.writes() {
+            let Write::Put(Key::Vip(ip), Value::Record(Record { owner: Some(owner) })) = write else {
+                continue;
+            };
+            let session = self.etcd.store.keys.get(&Key::Node(owner.node.clone()));
+            if session.is_none_or(|entry| entry.created != owner.session) {
+                let (node, ip) = (owner.node.clone(), *ip);
+                self.violated("I5", || format!("{ip} goes to a session of {node} that is gone"));
+            }
+        }
+    }
+
     /// I8: whatever happens to one VIP, the others are served without a break, also while they are handed over.
     pub(super) fn others_do_not_notice(&mut self) {
         let Some((alone, from)) = self.plan.alone else { return };

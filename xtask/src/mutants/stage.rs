@@ -56,7 +56,7 @@ impl Stage {
 
     /// How many worlds are run.
     pub(super) fn seeds(self) -> &'static str {
-        if self == Self::FewSeeds { "300" } else { "4000" }
+        if self == Self::FewSeeds { "300" } else { "2500" }
     }
 
     /// How long it may take: a mutant that turns in circles is caught by that.
@@ -64,8 +64,8 @@ impl Stage {
         Duration::from_secs(match self {
             Self::Tables => 30,
             Self::Stories => 90,
-            Self::FewSeeds => 120,
-            Self::Seeds | Self::Model => 400,
+            Self::FewSeeds => 60,
+            Self::Seeds | Self::Model => 300,
         })
     }
 }
