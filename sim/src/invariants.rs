@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use mantle_protocol::{
-    Change, Compare, Instant, Key, Purpose, Record, Request, Revision, Role, Value, Write,
+    Change, Compare, Instant, Key, Purpose, Record, Request, Revision, Role, Standing, Value, Write,
 };
 
 use super::clock::Micros;
@@ -64,6 +64,18 @@ impl World {
                 }
             }
         }
+        // Without a session of its own that lives, or is being ended, it has no lease, and its kernel none of its session.
+        let has_none = match agent.node.standing() {
+            Standing::None | Standing::Starting | Standing::Resuming(_) | Standing::InUse => true,
+            Standing::Live(_) | Standing::Ending(_) | Standing::Ended => false,
+        };
+        let mark = agent.mark;
+        let kernel = &self.hosts[at].kernel;
+        let granted = mark != 0 && kernel.mark == mark && now < kernel.until;
+        let goes_on = has_none && (lease > Instant::ZERO || granted);
+        if goes_on {
+            self.violated("I2", || format!("a lease goes on until {lease:?} though its session is lost"));
+        }
         if past {
             self.violated("I2", || "something is ordered to be served past the lease".to_owned());
         }
@@ -76,7 +88,14 @@ impl World {
     }
 
     /// I3: a lease lasts no longer than D from before a renewal was sent that etcd carried out for this session.
+    /// Under one session it never moves back.
     pub(super) fn lease_is_backed(&mut self, at: usize, session: Revision, until: Instant) {
+        let host = &self.hosts[at];
+        let kernel = &host.kernel;
+        let moves_back = kernel.mark == session && until > Instant::ZERO && until < kernel.until;
+        if moves_back {
+            self.violated("I3", || format!("the lease of {session} moves back to {until:?}"));
+        }
         let host = &self.hosts[at];
         let backed = host.renewed.get(&session).map_or(Instant::ZERO, |sent| *sent + host.plan.timing.lease);
         if until > backed {

@@ -210,6 +210,7 @@ impl stateright::Model for Model {
                 model.addresses().all(|ip| state.heard(ip) <= 1)
             }),
             Property::always("I4: what is given up is off", |_, state: &State| state.broken != Some("I4")),
+            Property::always("I5: what is named is there", |_, state: &State| state.broken != Some("I5")),
             Property::sometimes("claim", |_, state: &State| state.was_done(Purpose::Claim, |_| true)),
             Property::sometimes("take over", |_, state: &State| state.was_done(Purpose::TakeOver, |_| true)),
             Property::sometimes("take back", |_, state: &State| {

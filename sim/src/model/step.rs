@@ -228,6 +228,9 @@ impl World {
         {
             self.broken = Some("I4");
         }
+        if done && self.names_what_is_gone(&ask.request) {
+            self.broken = Some("I5");
+        }
         let is_heard = ask.life == self.hosts[at].life && !ask.given_up && self.hosts[at].agent.is_some();
         for (other, host) in self.hosts.iter_mut().enumerate() {
             if !(changes.is_empty() || (other == at && is_heard)) {
@@ -240,6 +243,17 @@ impl World {
             // The answer comes before the watch's news of the same, which then are none.
             self.of_agent(at, |agent| agent.words.push(Word { event, news: changes }));
         }
+    }
+
+    /// I5, from outside: a record that is written names a session that is gone.
+    fn names_what_is_gone(&self, request: &Request) -> bool {
+        request.txn.writes().iter().any(|write| {
+            let Write::Put(Key::Vip(_), Value::Record(Record { owner: Some(owner) })) = write else {
+                return false;
+            };
+            let session = self.store.keys.get(&Key::Node(owner.node.clone()));
+            session.is_none_or(|entry| entry.created != owner.session)
+        })
     }
 
     /// I4, from outside: a release, or the end of a session, while the address stands.
