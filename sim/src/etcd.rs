@@ -151,6 +151,7 @@ impl World {
             self.etcd.waiting.push(Item::Commit(attempt));
             return;
         }
+        self.meddle_at_the_worst_moment(&attempt);
         let (answer, changes) =
             self.etcd.store.commit_if(&self.compares(&attempt.request), attempt.request.txn.writes());
         self.story.tell(self.now, || {
@@ -183,6 +184,20 @@ impl World {
                 self.now + way,
                 Item::Post { at, life, post: Post::Reply { request, attempt, sent, answer } },
             );
+        }
+    }
+
+    /// In some worlds somebody deletes a session just before the record would name it.
+    fn meddle_at_the_worst_moment(&mut self, attempt: &Try) {
+        if !self.plan.meddled || self.now >= self.plan.schedule.over || !self.random.percent(20) {
+            return;
+        }
+        let named = attempt.request.txn.writes().iter().find_map(|write| match write {
+            Write::Put(Key::Vip(_), Value::Record(Record { owner: Some(owner) })) => Some(owner.node.clone()),
+            _ => None,
+        });
+        if let Some(node) = named {
+            self.meddle(&Write::Delete(Key::Node(node)));
         }
     }
 

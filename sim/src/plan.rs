@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) slowest: Micros,
     /// Whether news of one key may come in another order than it was made in, or twice, as old servers bring it.
     pub(super) unruly: bool,
+    /// Whether somebody deletes sessions just before a record would name them.
+    pub(super) meddled: bool,
     /// What nodes do whose check fails while nobody else is ready.
     pub(super) when_nobody_is_ready: WhenNobodyIsReady,
     /// How often in a hundred times an agent is busy when something comes, and takes it in together with what comes next.
@@ -72,6 +74,7 @@ impl Plan {
             slowest: random.pick(&[1_000, 3_000, 20_000]),
             unruly: random.percent(20),
             hedged: random.percent(30),
+            meddled: random.percent(8),
             when_nobody_is_ready: if random.percent(15) {
                 WhenNobodyIsReady::Release
             } else {
@@ -100,6 +103,7 @@ impl Plan {
             slowest: 1_000,
             unruly: false,
             hedged: false,
+            meddled: false,
             when_nobody_is_ready: WhenNobodyIsReady::Hold,
             batched: 10,
             well,

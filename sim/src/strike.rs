@@ -95,7 +95,7 @@ impl World {
     }
 
     /// A foreign hand writes, if there is something to write over.
-    fn meddle(&mut self, write: &Write) {
+    pub(super) fn meddle(&mut self, write: &Write) {
         let (Write::Put(key, _) | Write::Delete(key)) = write;
         if self.etcd.store.keys.contains_key(key) {
             let changes = self.etcd.store.force(write);
