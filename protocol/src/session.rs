@@ -65,7 +65,7 @@ pub struct Preparation {
     /// The MAC that this node will answer with.
     pub mac: Mac,
     /// Whether it answers: it is the owner, and its kernel has confirmed that. Not to say that it is prepared does not mean
-    /// that: a lease that ended for a moment takes that word back, too.
+    /// that: a lease that ended for a moment takes that word back, too. A node that has become owner says nothing until then.
     pub answers: bool,
 }
 

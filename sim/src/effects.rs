@@ -150,6 +150,7 @@ impl World {
     }
 
     fn stand(&mut self, at: usize, ip: IpAddr, role: Role, mark: Revision) {
+        self.hosts[at].note_unanswered(ip, self.now);
         let Some(agent) = &mut self.hosts[at].agent else { return };
         match role {
             Role::Off => {
@@ -168,9 +169,6 @@ impl World {
                 let opens =
                     self.mutant == Some(Mutant::OpensOnTheOffer) && matches!(role, Role::Prepared { .. });
                 let state = if opens { Some(State::Owner) } else { State::of(role) };
-                if matches!(role, Role::Prepared { .. }) {
-                    self.hosts[at].prepared_at.insert(ip, self.now);
-                }
                 if let Some(state) = state {
                     self.hosts[at].kernel.entries.insert(ip, Entry { state, mark, expires: None });
                 }
@@ -199,6 +197,7 @@ impl World {
         for (ip, (role, ordered_under)) in std::mem::take(&mut agent.applier.waiting) {
             // No fence that is slower than the record promises will do.
             let bound = self.hosts[at].bound();
+            let bound = self.mutant.map_or(bound, |mutant| mutant.bound(bound));
             if matches!(role, Role::Owner { bound: promised, .. } if promised < bound) {
                 if let Some(agent) = &mut self.hosts[at].agent {
                     agent.applier.waiting.insert(ip, (role, ordered_under));

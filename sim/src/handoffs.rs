@@ -21,7 +21,7 @@ impl World {
             let stands = host.kernel.entries.get(&ip).is_some_and(|entry| {
                 matches!(entry.state, State::Prepared | State::Forwarding | State::Owner)
             });
-            stands || host.prepared_at.get(&ip).is_some_and(|prepared| *prepared + 2 >= offered)
+            stands || host.unanswered_at.get(&ip).is_some_and(|when| *when + 2 >= offered)
         });
         if !is_prepared {
             let name = self.hosts[at].plan.name.clone();

@@ -10,7 +10,7 @@ use mantle_protocol::{
 };
 
 use super::clock::{Clock, Micros};
-use super::kernel::{Fence, Kernel};
+use super::kernel::{Fence, Kernel, State};
 use super::plan::HostPlan;
 use super::world::Post;
 
@@ -34,8 +34,8 @@ pub(super) struct Host {
     pub(super) mailbox: Vec<Post>,
     pub(super) reaches_etcd: bool,
     pub(super) hears_watch: bool,
-    /// When its kernel last stood prepared for a VIP, and when it last began to answer for one.
-    pub(super) prepared_at: BTreeMap<IpAddr, Micros>,
+    /// When a VIP's address was last seen in place and unanswered, and when the node last began to answer for one.
+    pub(super) unanswered_at: BTreeMap<IpAddr, Micros>,
     pub(super) answered_at: BTreeMap<IpAddr, Micros>,
     /// Counts the MACs that its link has had.
     pub(super) cards: u8,
@@ -124,7 +124,7 @@ impl Host {
             mailbox: Vec::new(),
             reaches_etcd: true,
             hears_watch: true,
-            prepared_at: BTreeMap::new(),
+            unanswered_at: BTreeMap::new(),
             answered_at: BTreeMap::new(),
             cards: 1,
             unready: BTreeSet::new(),
@@ -177,6 +177,14 @@ impl Host {
     /// How long it may at worst go on answering after it sent a renewal.
     pub(super) fn bound(&self) -> std::time::Duration {
         self.plan.bound_by(self.fence)
+    }
+
+    /// A VIP's address is about to change: if it is in place and unanswered, that is kept.
+    pub(super) fn note_unanswered(&mut self, ip: IpAddr, now: Micros) {
+        let state = self.kernel.entries.get(&ip).map(|entry| entry.state);
+        if matches!(state, Some(State::Prepared | State::Forwarding)) {
+            self.unanswered_at.insert(ip, now);
+        }
     }
 
     /// The MAC that it answers with.

@@ -205,7 +205,9 @@ impl World {
         let since = Duration(self.plan.well - self.plan.schedule.over);
         for number in 0..self.plan.vips.len() {
             let ip = self.plan.vips[number];
-            let wanted = self.hosts.iter().any(|host| host.wants(ip));
+            // Of those that share a name only the one with the session may take it up.
+            let may = |host: &Host| host.is_live() || !self.has_live_namesake(host);
+            let wanted = self.hosts.iter().any(|host| host.wants(ip) && may(host));
             if wanted && !self.hosts.iter().any(|host| host.is_heard(ip, self.now)) {
                 self.violated("liveness", || {
                     format!("nobody answers for {ip}, {since} s after the last fault")
@@ -214,13 +216,17 @@ impl World {
         }
         for at in 0..self.hosts.len() {
             let name = self.hosts[at].plan.name.clone();
-            let mut namesakes = self.hosts.iter().filter(|host| host.plan.name == name);
-            if self.hosts[at].agent.is_some() && !namesakes.any(Host::is_live) {
+            if self.hosts[at].agent.is_some() && !self.has_live_namesake(&self.hosts[at]) {
                 self.violated("liveness", || {
                     format!("{name} has no session, {since} s after the last fault")
                 });
             }
         }
+    }
+
+    /// Whether a session lives under a host's name, its own or another's.
+    fn has_live_namesake(&self, host: &Host) -> bool {
+        self.hosts.iter().any(|other| other.plan.name == host.plan.name && other.is_live())
     }
 
     /// An owner changes for a cause, or not at all: once all is well again, and in a world in which another VIP alone is in

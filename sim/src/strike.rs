@@ -23,6 +23,10 @@ impl World {
             Fault::Crash(at) => {
                 self.hosts[at].dismiss();
                 self.hosts[at].is_up = false;
+                for number in 0..self.plan.vips.len() {
+                    let ip = self.plan.vips[number];
+                    self.hosts[at].note_unanswered(ip, self.now);
+                }
                 let timeless = self.hosts[at].kernel.timeless;
                 self.hosts[at].kernel = Kernel { timeless, ..Kernel::default() };
             }

@@ -130,15 +130,15 @@ fn timing(node: &Node, report: &mut Report) -> Option<Timing> {
                     text,
                     "timing",
                     &["default", "steady", "fast", "fastest"],
-                    "or {renew, right, silence}",
+                    "or {renew, lease, silence}",
                 )
             })
         });
     }
-    let section = Section::open(node, "timing", report)?.only(&["renew", "right", "silence"], report);
+    let section = Section::open(node, "timing", report)?.only(&["renew", "lease", "silence"], report);
     let mut time = |key, example| Some(section.required(key, example, report, duration)?.1);
-    let (renew, right, silence) = (time("renew", "200ms"), time("right", "1s"), time("silence", "1300ms"));
-    let timing = Timing { renew: renew?, lease: right?, silence: silence? };
+    let (renew, lease, silence) = (time("renew", "200ms"), time("lease", "1s"), time("silence", "1300ms"));
+    let timing = Timing { renew: renew?, lease: lease?, silence: silence? };
     timing.check().map_err(|error| report.error(section.position, error)).ok()
 }
 

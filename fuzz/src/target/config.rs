@@ -21,7 +21,7 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"\"http://127.0.0.1:2379\"",
     b"\"https://[fd00::1]:2379\"",
     b"timing: ",
-    b"{renew: 200ms, right: 1s, silence: 1300ms}",
+    b"{renew: 200ms, lease: 1s, silence: 1300ms}",
     b"18446744073709551616s",
     b"machine:\n  network:\n    interfaces:\n      - interface: eth0\n        vip: {ip: 192.168.0.15}\n",
     b"vlans:\n",

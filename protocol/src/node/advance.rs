@@ -115,7 +115,8 @@ impl Node {
         else {
             return Some(Progress::Over);
         };
-        let word = self.word_of_successor(ip, offer, session);
+        // That it answers is the word of a node that has not heard yet who owns the VIP now.
+        let word = self.word_of_successor(ip, offer, session).filter(|word| !word.answers);
         Some(match (&self.vips[&ip].phase, word.map(|word| word.mac)) {
             (Phase::Ours(Ownership::Offered { .. }), Some(to)) => Progress::Prepared(to),
             (Phase::Ours(Ownership::Offered { .. }), None) if !successor.ready.contains(&ip) => {

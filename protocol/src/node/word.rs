@@ -32,11 +32,14 @@ impl Node {
         let timing = self.settings.timing;
         let holder = vip.record.holder()?;
         let ((offered, _), answers) = match &vip.phase {
-            Phase::Ours(_) => (self.offers.drained(ip, session, &self.peers, timing)?, vip.kernel.answers()),
+            Phase::Ours(_) if vip.kernel.answers() => {
+                (self.offers.drained(ip, session, &self.peers, timing)?, true)
+            }
             Phase::NotOurs | Phase::Draining(_) if vip.kernel.stays_unanswered() && !self.stopping => {
                 (self.offers.of_holder(ip, holder, session, timing)?, false)
             }
-            Phase::NotOurs | Phase::Draining(_) => return None,
+            // An owner says nothing before it answers: it may not have heard yet that another owns the VIP by now.
+            Phase::Ours(_) | Phase::NotOurs | Phase::Draining(_) => return None,
         };
         let mac = *self.machine.macs.get(&ip)?;
         Some(Preparation { session: offered.by, number: offered.offer.number, mac, answers })

@@ -112,7 +112,7 @@ fn solicit(host: &Host, from: IpAddr) {
 #[test]
 fn solicitations_conflicts_and_what_the_fence_keeps_in_are_counted() {
     // The address's lifetime is 4 s with this: time in which the right is over and it stands.
-    let settings = "timing: {renew: 200ms, right: 1100ms, silence: 1400ms}";
+    let settings = "timing: {renew: 200ms, lease: 1100ms, silence: 1400ms}";
     let stage = Stage::set("counted-more", &Setting { vips: vec![VIP6], settings, ..Setting::default() });
     let asker = stage.lab.host("asker");
     let mut own = asker.addresses(PUBLIC_LINK).into_iter().map(|net| net.addr());

@@ -75,7 +75,7 @@ fn a_frozen_owner_is_silent_past_its_bound_and_stands_by_when_thawed() {
 #[test]
 fn an_owner_frozen_past_its_right_only_goes_on_as_owner() {
     // The standby waits so long that on no machine it comes before the thaw.
-    let settings = "timing: {renew: 200ms, right: 1s, silence: 20s}";
+    let settings = "timing: {renew: 200ms, lease: 1s, silence: 20s}";
     let stage = Stage::set("frozen-shortly", &Setting { settings, ..Setting::default() });
     stage.nodes[0].agent.freeze();
     // Longer than the right.

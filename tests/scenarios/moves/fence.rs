@@ -18,9 +18,9 @@ const BOTH: [IpAddr; 2] = [VIP, VIP6];
 
 /// D. The address's own lifetime is 2 s with it, and 4 s behind the program: long enough after to tell which fence it was.
 const RIGHT: Duration = Duration::from_millis(1100);
-const TIMING: &str = "timing: {renew: 200ms, right: 1100ms, silence: 1400ms}";
+const TIMING: &str = "timing: {renew: 200ms, lease: 1100ms, silence: 1400ms}";
 /// Where the agent has to be back before the right is over, on however busy a machine.
-const PATIENT: &str = "timing: {renew: 500ms, right: 8s, silence: 11s}";
+const PATIENT: &str = "timing: {renew: 500ms, lease: 8s, silence: 11s}";
 
 /// A stage of a and b, of which a is owner, whose links carry the kernel program in a mode, beside an asker who never
 /// stops asking a.

@@ -66,7 +66,7 @@ fn a_program_that_comes_before_ours_makes_the_fence_slower_for_as_long_as_it_is_
 /// and the address's lifetime, all the time there is.
 #[test]
 fn what_is_promised_to_be_fenced_by_the_program_is_taken_off_when_it_is_no_more() {
-    let settings = "timing: {renew: 500ms, right: 8s, silence: 11s}\ndataplane: {mode: tc}";
+    let settings = "timing: {renew: 500ms, lease: 8s, silence: 11s}\ndataplane: {mode: tc}";
     let setting = Setting { vips: vec![VIP, VIP6], settings, ..Setting::default() };
     let stage = Stage::set("foreign-promised", &setting);
     // So it has no way to tell them.

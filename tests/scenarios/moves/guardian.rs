@@ -19,7 +19,7 @@ use crate::witness::{
 };
 
 /// A silence so long that what moves before is moved by the guardian.
-pub(crate) const PATIENT: &str = "timing: {renew: 500ms, right: 8s, silence: 11s}";
+pub(crate) const PATIENT: &str = "timing: {renew: 500ms, lease: 8s, silence: 11s}";
 const SILENCE: Duration = Duration::from_secs(11);
 
 fn set(name: &str, settings: &str) -> Stage {

@@ -10,7 +10,7 @@ use crate::seen::metric;
 use crate::witness::watch_for;
 
 /// A right that is over before a silent endpoint has failed (150 ms), if nobody else is asked meanwhile.
-const SHORT: &str = "timing: {renew: 100ms, right: 200ms, silence: 275ms}";
+const SHORT: &str = "timing: {renew: 100ms, lease: 200ms, silence: 275ms}";
 
 /// How late a stalled endpoint answers: no right comes of that.
 const LATE: Duration = Duration::from_millis(400);

@@ -106,7 +106,7 @@ fn a_second_agent_on_a_node_is_refused_and_the_first_is_not_disturbed() {
 #[test]
 fn an_agent_that_cannot_listen_keeps_no_vip_however_often_it_is_started() {
     // Time to look at the session before b ends it, on a busy machine too.
-    let settings = "timing: {renew: 200ms, right: 4s, silence: 5200ms}";
+    let settings = "timing: {renew: 200ms, lease: 4s, silence: 5200ms}";
     let mut stage = Stage::set("cannot-listen", &Setting { settings, ..Setting::default() });
     stage.nodes[0].agent.kill9();
     let killed = now();
@@ -161,7 +161,7 @@ fn leftovers_of_an_agent_are_removed_and_given_up_and_foreign_addresses_left_alo
     let foreign =
         ["10.77.0.200/32", "10.77.0.201/24", "fd77::200/128"].map(|net| net.parse::<IpNet>().unwrap());
     // On however busy a machine the agent is back before the kernel takes the address off.
-    let settings = "timing: {renew: 500ms, right: 8s, silence: 11s}";
+    let settings = "timing: {renew: 500ms, lease: 8s, silence: 11s}";
     let setting = Setting { vips: vec![VIP, VIP6], settings, ..Setting::default() };
     let mut stage = Stage::set("leftovers", &setting);
     for net in foreign {

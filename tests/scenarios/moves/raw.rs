@@ -18,7 +18,7 @@ const BOTH: [IpAddr; 2] = [VIP, VIP6];
 
 /// D. The address's own lifetime is 2 s with it: long enough after to tell which fence it was.
 const RIGHT: Duration = Duration::from_millis(1100);
-const SETTINGS: &str = "timing: {renew: 200ms, right: 1100ms, silence: 1400ms}\ndataplane: {mode: raw}";
+const SETTINGS: &str = "timing: {renew: 200ms, lease: 1100ms, silence: 1400ms}\ndataplane: {mode: raw}";
 
 /// The settings of a link that nobody has touched, and while the kernel is kept quiet.
 const UNTOUCHED: [&str; 2] = ["0", "0"];

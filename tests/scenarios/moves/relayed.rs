@@ -28,7 +28,7 @@ pub(crate) fn behind_relays(name: &str, nodes: &[&str], settings: &str) -> (Stag
 }
 
 /// A standby of this timing waits 14 s for a silent owner, and its watch is found out long before.
-const SLOW_TO_SUSPECT: &str = "timing: {renew: 200ms, right: 10s, silence: 13s}";
+const SLOW_TO_SUSPECT: &str = "timing: {renew: 200ms, lease: 10s, silence: 13s}";
 
 /// How long a watch may be silent before it is found out and begun anew, and what a busy machine adds to it.
 const FOUND_OUT: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ node: db-2
 etcd:
   endpoints: ["http://10.0.0.1:2379/", "http://[fd00::2]:2379"]
   prefix: /ha/mantle
-timing: {renew: 100ms, right: 0.5s, silence: 650ms}
+timing: {renew: 100ms, lease: 0.5s, silence: 650ms}
 dataplane: {mode: off}
 announce:
   burst: [0s, 50ms, 1s]

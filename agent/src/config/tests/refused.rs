@@ -227,21 +227,21 @@ fn bad_timings() {
         (
             "timing: quick\n",
             &[
-                r#"1:9: "quick" is no timing; write default, steady, fast, fastest or {renew, right, silence}"#,
+                r#"1:9: "quick" is no timing; write default, steady, fast, fastest or {renew, lease, silence}"#,
             ],
         ),
         ("timing: steadi\n", &[r#"1:9: "steadi" is no timing; write steady"#]),
         (
-            "timing: {renew: 200ms, right: 1s, silence: 1s}\n",
+            "timing: {renew: 200ms, lease: 1s, silence: 1s}\n",
             &[
-                "1:9: silence 1s is unsafe with right 1s: it must be at least 1.25 × 1s + 25ms = 1.275s, or two nodes could answer at once; write default, steady, fast, fastest or a timing that keeps this",
+                "1:9: silence 1s is unsafe with lease 1s: it must be at least 1.25 × 1s + 25ms = 1.275s, or two nodes could answer at once; write default, steady, fast, fastest or a timing that keeps this",
             ],
         ),
         (
-            "timing:\n  renew: 200ms\n  rigth: 1s\n  silence: 1.3\n",
+            "timing:\n  renew: 200ms\n  leese: 1s\n  silence: 1.3\n",
             &[
-                "2:3: no right in timing; write right: 1s",
-                r#"3:3: unknown key "rigth" in timing; write right"#,
+                "2:3: no lease in timing; write lease: 1s",
+                r#"3:3: unknown key "leese" in timing; write lease"#,
                 r#"4:12: "1.3" has no unit; write 1.3ms or 1.3s"#,
             ],
         ),
@@ -345,7 +345,7 @@ proptest::proptest! {
 
     #[test]
     fn any_mangled_config_is_read_or_refused(at in 0_usize..400, cut in 0_usize..20, put in "[-:{}\\[\\]&*#\n \"']{0,3}") {
-        let whole = mantle("cluster: a\netcd: {endpoints: [\"http://a:1\"]}\ntiming: {renew: 1s, right: 2s, silence: 4s}\nannounce: {burst: [0s]}\n");
+        let whole = mantle("cluster: a\netcd: {endpoints: [\"http://a:1\"]}\ntiming: {renew: 1s, lease: 2s, silence: 4s}\nannounce: {burst: [0s]}\n");
         let at = at.min(whole.len());
         let end = (at + cut).min(whole.len());
         let text = format!("{}{put}{}", &whole[..at], &whole[end..]);

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ impl Server {
 
     /// Starts it again after [`Server::stop`], with the same data and at the same port.
     pub(super) async fn run(&mut self) {
-        let mut command = Command::new("etcd");
+        let mut command = Command::new(program());
         command
             .arg("--data-dir")
             .arg(self.directory.path().join("data"))
@@ -123,4 +124,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The etcd that `cargo xtask setup` provides below cargo's target folder, in which this very test lies; or else the one on
+/// the `PATH`.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let provided = test.ancestors().map(|folder| folder.join("tools/etcd-3.4/etcd"));
+    provided.into_iter().find(|program| program.is_file()).unwrap_or_else(|| "etcd".into())
 }

@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_millis(1950);
 /// How often a standby renews there, in milliseconds.
 const PACE_MS: u64 = 1000;
 /// A step may take half a right: time enough to look twice on a busy machine. And a drain outlasts the silence.
-const SETTINGS: &str = "timing: {renew: 200ms, right: 1500ms, silence: 1950ms}\nhandoff: {drain: 4s}";
+const SETTINGS: &str = "timing: {renew: 200ms, lease: 1500ms, silence: 1950ms}\nhandoff: {drain: 4s}";
 
 /// A machine that is busy enough may keep a step from being struck, but hardly so often.
 const TRIES: usize = 5;
