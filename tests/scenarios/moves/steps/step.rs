@@ -43,13 +43,15 @@ impl Course {
 
         let offer = said_of_the_vip(&owner["offers"])
             .find(|offer| offer["to"] == to && offer["session"] == successor_session)?;
-        let is_prepared = said_of_the_vip(&successor["prepared"])
-            .any(|word| word["session"] == session && word["number"] == offer["number"]);
+        let word = said_of_the_vip(&successor["prepared"])
+            .find(|word| word["session"] == session && word["number"] == offer["number"]);
+        let is_prepared = word.is_some();
+        let answers = word.is_some_and(|word| word["answers"] == true);
         let named = &record["owner"];
         let step = if named["node"] == from && named["session"] == session {
             if is_prepared { Step::Prepared } else { Step::Offered }
         } else if named["node"] == to && named["session"] == successor_session {
-            if is_prepared { Step::Handed } else { Step::Draining }
+            if answers { Step::Draining } else { Step::Handed }
         } else {
             return None;
         };
