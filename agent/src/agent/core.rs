@@ -228,7 +228,7 @@ impl Core {
         });
     }
 
-    /// The lease has moved in the kernel program, for all VIPs with one store; the hands hear of it.
+    /// The lease has moved in the kernel program, for all VIPs with one store; the applier hears of it.
     fn lease_moved(&mut self, session: Revision, until: Instant) {
         self.showing.soon();
         self.order(Order::Right(session, until));

@@ -131,14 +131,14 @@ impl World {
                 self.now = self.now + Duration::from_millis(1);
                 events.push_back(Event::Answered { request, sent, answer });
             }
-            Effect::AssumeRole(vip, stance) => {
-                if matches!(stance, Role::Owner { .. }) {
-                    assert!(self.node.lease() > Instant::ZERO, "I2: owner of {vip} without a right");
+            Effect::AssumeRole(vip, role) => {
+                if matches!(role, Role::Owner { .. }) {
+                    assert!(self.node.lease() > Instant::ZERO, "I2: owner of {vip} without a lease");
                 }
-                events.push_back(Event::RoleConfirmed(vip, stance));
+                events.push_back(Event::RoleConfirmed(vip, role));
             }
             Effect::Grant(_, until) => {
-                assert!(until <= self.now + Timing::DEFAULT.lease, "I3: a right from a renewal not yet sent");
+                assert!(until <= self.now + Timing::DEFAULT.lease, "I3: a lease from a renewal not yet sent");
             }
             Effect::Relist => {
                 let all = self.store.keys().map(|key| self.read(key)).collect();

@@ -38,9 +38,23 @@ pub(super) fn list(place: &Place) -> anyhow::Result<Vec<Mutant>> {
 /// Reads blocks of a line `PATH:LINE:COLUMN: DESCRIPTION` and a diff.
 fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
     let mut mutants: Vec<Mutant> = Vec::new();
-    let mut expected = 0;
+    // How many lines of the hunk are still to come, of those before and of those after the change.
+    let (mut before, mut after) = (0, 0);
     for line in text.lines() {
-        if expected == 0 && !line.is_empty() && !line.starts_with(['@', '+', '-']) {
+        if (before, after) != (0, 0) {
+            let Some(Mutant { change: Change::Diff(hunks), .. }) = mutants.last_mut() else {
+                bail!("a diff without a mutant: {line}");
+            };
+            hunks.last_mut().context("a line without a hunk")?.line(line)?;
+            before -= usize::from(!line.starts_with('+'));
+            after -= usize::from(!line.starts_with('-'));
+        } else if line.starts_with("@@") {
+            let Some(Mutant { change: Change::Diff(hunks), .. }) = mutants.last_mut() else {
+                bail!("a hunk without a mutant: {line}");
+            };
+            hunks.push(Hunk::begin(line)?);
+            (before, after) = (lines_of(line, '-')?, lines_of(line, '+')?);
+        } else if !line.is_empty() && !line.starts_with("--- ") && !line.starts_with("+++ ") {
             let (place, description) = line.split_once(": ").with_context(|| format!("no mutant: {line}"))?;
             let file = place.split(':').next().unwrap_or_default();
             mutants.push(Mutant {
@@ -49,32 +63,16 @@ fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
                 file: PathBuf::from(file),
                 change: Change::Diff(Vec::new()),
             });
-            continue;
         }
-        let Some(Mutant { change: Change::Diff(hunks), .. }) = mutants.last_mut() else {
-            bail!("a diff without a mutant: {line}");
-        };
-        if expected == 0 {
-            if line.starts_with("@@") {
-                hunks.push(Hunk::begin(line)?);
-                expected = lines_of(line)?;
-            }
-            continue;
-        }
-        if !line.starts_with('+') {
-            expected -= 1;
-        }
-        hunks.last_mut().context("a line without a hunk")?.line(line)?;
     }
     Ok(mutants)
 }
 
-/// How many lines of the file a hunk is about: `17` in `@@ -19,17 +19,3 @@`. Added lines may follow the last of them, and
-/// do, where a function's last statement is replaced; context follows those.
-fn lines_of(head: &str) -> anyhow::Result<usize> {
-    let old = head.split(' ').nth(1).unwrap_or_default();
-    let count = old.split_once(',').map_or("1", |(_, count)| count);
-    count.parse().with_context(|| format!("no head of a hunk: {head}"))
+/// How many lines a hunk has on one side of the change: `17` of `@@ -19,17 +19,3 @@` on that of `-`.
+fn lines_of(head: &str, side: char) -> anyhow::Result<usize> {
+    let range = head.split(' ').find_map(|word| word.strip_prefix(side));
+    let count = range.map(|range| range.split_once(',').map_or("1", |(_, count)| count));
+    count.and_then(|count| count.parse().ok()).with_context(|| format!("no head of a hunk: {head}"))
 }
 
 /// One function may hold several of one description: they are told apart by their order.
@@ -112,6 +110,15 @@ a.rs:2:9: replace f -> u8 with 0
 +    0
  }
 ";
+
+    #[test]
+    fn lines_added_behind_the_last_of_a_hunk_belong_to_it() {
+        let list = "a.rs:1:1: grow\n--- a.rs\n+++ grow\n@@ -1,2 +1,3 @@\n a\n-b\n+c\n+d\n\na.rs:1:1: other\n--- a.rs\n+++ other\n@@ -1,1 +1,1 @@\n-a\n+x\n";
+        let mutants = parse(list).unwrap();
+        assert_eq!(mutants.len(), 2);
+        assert_eq!(mutants[0].apply("a\nb\n").unwrap(), "a\nc\nd\n");
+        assert_eq!(mutants[1].apply("a\n").unwrap(), "x\n");
+    }
 
     #[test]
     fn a_list_is_read_with_its_diffs() {

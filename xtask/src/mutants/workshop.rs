@@ -61,7 +61,7 @@ impl Workshop {
     /// Judges a mutant; or, without one, makes sure that nothing is red unbroken.
     pub(super) fn judge(&mut self, mutant: Option<&Mutant>) -> anyhow::Result<Outcome> {
         let Some(mutant) = mutant else {
-            return match self.run(&Stage::ALL)? {
+            return match self.run(&Stage::ALL, |end| *end != End::Green)? {
                 Outcome::Survived => Ok(Outcome::Survived),
                 outcome => bail!("without any mutant: {outcome}; the log is {}", self.log().display()),
             };
@@ -69,16 +69,25 @@ impl Workshop {
         let path = self.folder.join(&mutant.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         fs::write(&path, mutant.apply(&text)?)?;
-        let stages: &[Stage] = if mutant.kind == Kind::Rule { &Stage::FROM_OUTSIDE } else { &Stage::ALL };
-        let outcome = self.run(stages);
+        let outcome = match mutant.kind {
+            Kind::Rule => self.run(&Stage::FROM_OUTSIDE, End::shows_a_violation),
+            Kind::Generated => self.run(&Stage::ALL, |end| *end != End::Green),
+        };
         fs::write(&path, text)?;
-        outcome
+        match outcome? {
+            // A rule that does not compile would be a rule that nobody puts to the test.
+            Outcome::Unviable if mutant.kind == Kind::Rule => {
+                bail!("{} does not compile; the log is {}", mutant.name, self.log().display())
+            }
+            outcome => Ok(outcome),
+        }
     }
 
-    fn run(&self, stages: &[Stage]) -> anyhow::Result<Outcome> {
+    /// Runs one stage after another until one notices, as `notices` judges how it ended.
+    fn run(&self, stages: &[Stage], notices: fn(&End) -> bool) -> anyhow::Result<Outcome> {
         for stage in stages {
             let Some(program) = self.built(*stage)? else { return Ok(Outcome::Unviable) };
-            if !self.passes(*stage, &program)? {
+            if notices(&self.end_of(*stage, &program)?) {
                 return Ok(Outcome::Caught(*stage));
             }
         }
@@ -100,6 +109,10 @@ impl Workshop {
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             fs::write(self.log(), said.as_bytes())?;
+            // Anything else, a full disk or a package that cannot be had, says nothing of the mutant.
+            if !said.contains("could not compile") {
+                bail!("cargo failed, and not for the mutant; the log is {}", self.log().display());
+            }
             return Ok(None);
         }
         let program = said.lines().find_map(|line| line.trim().strip_prefix("Executable ")?.rsplit_once('('));
@@ -107,8 +120,8 @@ impl Workshop {
         Ok(Some(self.folder.join(program.trim_end_matches(')'))))
     }
 
-    /// Whether everything is green, within the stage's time.
-    fn passes(&self, stage: Stage, program: &Path) -> anyhow::Result<bool> {
+    /// How the stage ends.
+    fn end_of(&self, stage: Stage, program: &Path) -> anyhow::Result<End> {
         let log = fs::File::create(self.log())?;
         let package = stage.program().0.trim_start_matches("mantle-");
         let mut child = Command::new(program)
@@ -124,12 +137,13 @@ impl Workshop {
         let until = Instant::now() + stage.limit();
         loop {
             if let Some(status) = child.try_wait()? {
-                return Ok(status.success());
+                let said = fs::read_to_string(self.log()).context("cannot read what a test said")?;
+                return Ok(if status.success() { End::Green } else { End::Red { said } });
             }
             if Instant::now() >= until {
                 child.kill()?;
                 child.wait()?;
-                return Ok(false);
+                return Ok(End::TimedOut);
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -138,6 +152,25 @@ impl Workshop {
     /// What the last build or test said.
     fn log(&self) -> PathBuf {
         self.folder.join("log.txt")
+    }
+}
+
+/// How a stage ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Green,
+    Red { said: String },
+    TimedOut,
+}
+
+impl End {
+    /// Whether an invariant was violated, as the simulator's story or the model says. Not a time-out, which may be the machine's
+    /// fault; nor that something was done too seldom to prove much, which judges the worlds and not the protocol.
+    fn shows_a_violation(&self) -> bool {
+        match self {
+            Self::Red { said } => said.contains(" ** ") || said.contains(" does not hold:"),
+            Self::Green | Self::TimedOut => false,
+        }
     }
 }
 
@@ -157,4 +190,19 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::copy(from, to).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_invariant_that_is_violated_notices_a_broken_rule() {
+        let red = |said: &str| End::Red { said: said.to_owned() };
+        assert!(red("seed 7:\n    5.448328 ** I1: 2 nodes answer for 10.0.0.1").shows_a_violation());
+        assert!(red("I1: one node at most answers does not hold:\n").shows_a_violation());
+        assert!(!red("too seldom done to prove much: [(\"End\", 3)]").shows_a_violation());
+        assert!(!red("thread panicked at sim/src/world.rs").shows_a_violation());
+        assert!(!End::TimedOut.shows_a_violation() && !End::Green.shows_a_violation());
+    }
 }
