@@ -166,7 +166,7 @@ impl World {
         if let Answer::Done(_) = answer {
             self.note_renewal(&attempt);
             self.released_what_was_off(&attempt);
-            self.handed_over_what_yields(&attempt);
+            self.silent_where_it_changes_hands(&attempt);
             self.note_handover(&attempt);
             self.names_what_is_there(&attempt);
             self.story.count(attempt.request.purpose);

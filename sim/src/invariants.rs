@@ -127,18 +127,28 @@ impl World {
         }
     }
 
-    /// I4 for a handoff: nothing is handed over while its giver's kernel answers for it with its own MAC.
-    pub(super) fn handed_over_what_yields(&mut self, attempt: &Try) {
-        if attempt.request.purpose != Purpose::HandOver {
-            return;
-        }
+    /// I4 for a handoff: nothing is handed over while its giver's kernel answers for it with its own MAC. And nothing is taken
+    /// while its taker's kernel still answers for it by an earlier record; who rewrites its own record takes nothing.
+    pub(super) fn silent_where_it_changes_hands(&mut self, attempt: &Try) {
         let host = &self.hosts[attempt.at];
+        let is_own = |ip: &IpAddr| {
+            let before = self.owners.get(ip);
+            before.is_some_and(|(node, session)| {
+                node.as_str() == host.plan.name && attempt.request.session == Some(*session)
+            })
+        };
+        let changes_hands = |ip: &IpAddr| match attempt.request.purpose {
+            Purpose::HandOver => true,
+            Purpose::Claim | Purpose::TakeOver => !is_own(ip),
+            _ => false,
+        };
         let answered = attempt.request.txn.writes().iter().find_map(|write| match write {
             Write::Put(Key::Vip(ip), _) if host.is_heard(*ip, self.now) => Some(*ip),
             _ => None,
         });
-        if let Some(ip) = answered {
-            self.violated("I4", || format!("{ip} is handed over while it is answered for"));
+        if let Some(ip) = answered.filter(changes_hands) {
+            let purpose = attempt.request.purpose;
+            self.violated("I4", || format!("{purpose:?} of {ip} while its node answers for it"));
         }
     }
 

@@ -4,25 +4,25 @@
 //! stateDiagram-v2
 //!     [*] --> NotOurs
 //!     NotOurs --> Serving: record names us
+//!     NotOurs --> Serving: session back
 //!     NotOurs --> MustRewrite: session back, must rewrite
-//!     MustRewrite --> Serving: record names us
 //!     Serving --> Offered: offer
-//!     Offered --> Yielding: prepared
 //!     Offered --> Serving: withdraw
+//!     Offered --> Yielding: prepared
 //!     Yielding --> Serving: withdraw
 //!     Yielding --> InDoubt: handover unknown
-//!     InDoubt --> Serving: record names us
 //!     Yielding --> Draining: record names successor
 //!     InDoubt --> Draining: record names successor
-//!     Serving --> Releasing: give up
-//!     Releasing --> NotOurs: record names another
 //!     Draining --> Forwarding: successor answers
 //!     Draining --> NotOurs: drain over
 //!     Forwarding --> NotOurs: drain over
+//!     Serving --> Releasing: give up
+//!     Releasing --> NotOurs: record names another
 //! ```
 //!
-//! `Yielding` with `in_doubt` is drawn as `InDoubt`, `Draining` with `opened` as `Forwarding`.
-//! From each phase of an owner, a record that names another node and a lost session lead to `NotOurs`. The whole table
+//! `Yielding` with `in_doubt` is drawn as `InDoubt`, `Draining` with `opened` as `Forwarding`. Not drawn, as they go out
+//! from almost everywhere: a lost session, and a record that names another node, lead to `NotOurs`; a record that names this
+//! node leads to `Serving`, but from `Releasing`; "give up" leads from each phase of an owner to `Releasing`. The whole table
 //! stands in docs/protocol.md, and a test compares it with [`Phase::after`].
 
 use mantle_ebpf::wire::Mac;
@@ -174,8 +174,11 @@ impl Phase {
         match input {
             Input::Record(names) => self.after_record(names),
             Input::SessionLost => NotOurs,
-            Input::SessionBack { must_rewrite: true } => Ours(MustRewrite),
-            Input::SessionBack { must_rewrite: false } => Ours(Serving),
+            Input::SessionBack { must_rewrite } => match self {
+                NotOurs if must_rewrite => Ours(MustRewrite),
+                NotOurs => Ours(Serving),
+                phase @ (Ours(_) | Drains(_)) => phase,
+            },
             Input::Offer { handoff, until } => match self {
                 Ours(Serving) => Ours(Offered { handoff, until }),
                 phase @ (NotOurs
