@@ -66,9 +66,10 @@ impl World {
             agent.mark = session;
             host.kernel.grant(session, until);
         }
+        agent.granted = (session, until);
         match host.fence {
             Fence::Program => self.one_answers_at_most(),
-            Fence::Lifetime => self.order(at, Order::Right(until)),
+            Fence::Lifetime => self.order(at, Order::Lease(until)),
         }
     }
 
@@ -79,7 +80,7 @@ impl World {
 
     pub(super) fn order(&mut self, at: usize, order: Order) {
         let slow = self.hosts[at].slow_applier;
-        let after = if slow { self.random.between(0, 900_000) } else { self.random.between(20, 3_000) };
+        let after = if slow { self.netlink_takes() } else { self.random.between(20, 3_000) };
         let Some(agent) = &mut self.hosts[at].agent else { return };
         agent.applier.orders.push_back(order);
         self.set_to_work(at, after);
@@ -102,14 +103,14 @@ impl World {
         let kept: Vec<bool> = (0..orders.len())
             .map(|number| match orders[number] {
                 Order::Stand(ip, ..) => last_of_its_vip(number, ip),
-                Order::Right(_) => true,
+                Order::Lease(_) => true,
             })
             .collect();
         let mut kept = kept.into_iter();
         orders.retain(|_| kept.next() == Some(true));
         for order in orders {
             match order {
-                Order::Right(until) => self.refresh(at, until),
+                Order::Lease(until) => self.refresh(at, until),
                 Order::Stand(ip, role, _) if self.hosts[at].sick.contains(&ip) => {
                     self.fail(at, ip, role);
                     let pause = self.random.between(20_000, 100_000);
@@ -118,7 +119,13 @@ impl World {
                 Order::Stand(ip, role, mark) => self.stand(at, ip, role, mark),
             }
         }
-        self.set_to_work(at, 20);
+        let after = if self.hosts[at].slow_applier { self.netlink_takes() } else { 20 };
+        self.set_to_work(at, after);
+    }
+
+    /// How long a netlink call takes on a node whose applier is slow.
+    fn netlink_takes(&mut self) -> Micros {
+        self.random.between(0, 900_000)
     }
 
     /// What failed is tried again, unless something else was ordered meanwhile.

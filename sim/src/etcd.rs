@@ -52,6 +52,11 @@ impl Etcd {
             requests: 0,
         }
     }
+
+    /// The number of the last try of a request.
+    pub(super) fn last_attempt(&self) -> u32 {
+        self.endpoints - 1
+    }
 }
 
 impl World {
@@ -77,6 +82,12 @@ impl World {
         let number = self.etcd.requests;
         self.etcd.requests += 1;
         let request = Rc::new(request);
+        if self.dies_before_it_rewrites(at, &request) {
+            return;
+        }
+        if self.is_to_be_late(at, &request) {
+            return self.send_late(at, number, request);
+        }
         if let Some(agent) = &mut self.hosts[at].agent {
             agent.pending.insert(number, Pending { request, attempt: 0, open: false });
         }
@@ -187,20 +198,6 @@ impl World {
         }
     }
 
-    /// In some worlds somebody deletes a session just before the record would name it.
-    fn meddle_at_the_worst_moment(&mut self, attempt: &Try) {
-        if !self.plan.meddled || self.now >= self.plan.schedule.over || !self.random.percent(20) {
-            return;
-        }
-        let named = attempt.request.txn.writes().iter().find_map(|write| match write {
-            Write::Put(Key::Vip(_), Value::Record(Record { owner: Some(owner) })) => Some(owner.node.clone()),
-            _ => None,
-        });
-        if let Some(node) = named {
-            self.meddle(&Write::Delete(Key::Node(node)));
-        }
-    }
-
     /// Keeps what was handed over, to whom and when.
     fn note_handover(&mut self, attempt: &Try) {
         if attempt.request.purpose != Purpose::HandOver {
@@ -245,19 +242,21 @@ impl World {
                 self.show_to(at, changes.to_vec());
             } else {
                 // Of one transaction each key's news may come by itself.
-                for change in changes {
-                    self.show_to(at, vec![change.clone()]);
+                for of_one_key in changes.chunk_by(|one, next| one.key == next.key) {
+                    self.show_to(at, of_one_key.to_vec());
                 }
             }
         }
     }
 
     fn show_to(&mut self, at: usize, changes: Vec<Change>) {
-        let mut arrives = self.now + self.way();
+        // A watch begins behind its list.
+        let list = self.hosts[at].agent.as_ref().map_or(0, |agent| agent.lists_at);
+        let mut arrives = (self.now + self.way()).max(list + 1);
         if self.plan.unruly {
             if self.random.percent(10) {
-                let again = self.random.between(0, 500_000);
-                self.post(at, again, Post::News(changes.clone()));
+                let again = arrives + self.random.between(0, 500_000);
+                self.post(at, again - self.now, Post::News(changes.clone()));
             }
         } else if let Some(agent) = &mut self.hosts[at].agent {
             // News of one key keep their order; news of different keys do not.
@@ -275,6 +274,10 @@ impl World {
     pub(super) fn listen(&mut self, at: usize) {
         let life = self.hosts[at].life;
         let way = self.way();
+        // The watch before is given up: it never goes on behind a gap.
+        if let Some(agent) = &mut self.hosts[at].agent {
+            agent.listening = false;
+        }
         self.put(self.now + way, Item::List { at, life });
     }
 
@@ -289,11 +292,11 @@ impl World {
             let pause = self.random.between(10_000, 100_000);
             return self.put(self.now + pause, Item::List { at, life });
         }
+        let way = self.way();
         if let Some(agent) = &mut self.hosts[at].agent {
-            agent.listening = true;
+            (agent.listening, agent.lists_at) = (true, self.now + way);
         }
         let (revision, changes) = (self.etcd.store.revision, self.etcd.store.list());
-        let way = self.way();
         self.post(at, way, Post::Listed { revision, changes });
     }
 

@@ -8,7 +8,7 @@ use super::Limit;
 use super::clock::Micros;
 use super::random::Random;
 
-/// One thing that goes wrong, or is put lease.
+/// One thing that goes wrong, or is put right.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     /// The agent stops where it is; its kernel goes on.
@@ -115,10 +115,16 @@ enum Kind {
     SpoilSession,
     SpoilRecord,
     DeleteRecord,
+    /// A record is spoiled while whoever may own its VIP is frozen, and a node starts that never saw it.
+    SpoiledUnseen,
+    /// A node hears nothing, and then learns at once that a session that was renewed meanwhile is gone, its agent frozen.
+    MissedEnd,
+    /// A VIP is moved to one and the same node again and again, whose applier is slow.
+    MovedAgain,
 }
 
 /// Any kind but a record that is changed by somebody else.
-const OWN_KINDS: [Kind; 22] = [
+const OWN_KINDS: [Kind; 24] = [
     Kind::Freeze,
     Kind::Kill,
     Kind::Crash,
@@ -142,6 +148,8 @@ const OWN_KINDS: [Kind; 22] = [
     Kind::Unsettled,
     Kind::Missed,
     Kind::SpoilSession,
+    Kind::MissedEnd,
+    Kind::MovedAgain,
 ];
 
 /// A record that somebody else changes is mended by an owner that hears of it, and presumed to be held by those that
@@ -159,6 +167,10 @@ const FOREIGN_KINDS: [Kind; 9] = [
     Kind::SlowApplier,
 ];
 
+/// A node that knows nothing yet can tell that a record was spoiled, though not that one was deleted.
+const UNSEEN_KINDS: [Kind; 5] =
+    [Kind::SpoiledUnseen, Kind::SpoiledUnseen, Kind::Freeze, Kind::Moves, Kind::SlowApplier];
+
 /// The faults of a world, each with its time.
 pub(super) struct Schedule {
     pub(super) faults: Vec<(Micros, Fault)>,
@@ -170,8 +182,11 @@ impl Schedule {
     /// Draws the faults for a world of so many hosts, whose times are counted in the silence it takes to be replaced.
     pub(super) fn draw(random: &mut Random, hosts: usize, vips: &[IpAddr], silence: Micros) -> Self {
         let mut schedule = Self { faults: Vec::new(), over: 0 };
-        let foreign = random.percent(10);
-        let palette: &[Kind] = if foreign { &FOREIGN_KINDS } else { &OWN_KINDS };
+        let palette: &[Kind] = match random.between(0, 99) {
+            0..8 => &FOREIGN_KINDS,
+            8..12 => &UNSEEN_KINDS,
+            _ => &OWN_KINDS,
+        };
         // Few kinds, often: trouble of one kind meets itself.
         let kinds: Vec<Kind> = (0..random.between(1, 4)).map(|_| random.pick(palette)).collect();
         let begin = 2 * silence;
@@ -318,6 +333,8 @@ impl Schedule {
             Kind::Sick => self.pair(from, Fault::Sick(at, vip), to, Fault::Well(at, vip)),
             Kind::SlowApplier => self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at)),
             Kind::NewCard => self.one(from, Fault::NewCard(at)),
+            // Perhaps for good.
+            Kind::Blind if random.percent(20) => self.one(from, Fault::Blind(at)),
             Kind::Blind => self.pair(from, Fault::Blind(at), to, Fault::Sighted(at)),
             Kind::DeleteSession => self.one(from, Fault::DeleteSession(at)),
             Kind::Unsettled => {
@@ -334,7 +351,43 @@ impl Schedule {
             Kind::SpoilSession => self.one(from, Fault::SpoilSession(at)),
             Kind::SpoilRecord => self.one(from, Fault::SpoilRecord(vip)),
             Kind::DeleteRecord => self.one(from, Fault::DeleteRecord(vip)),
+            Kind::SpoiledUnseen => self.spoil_unseen((from, to), at, vip, (hosts, vips)),
+            Kind::MissedEnd => {
+                let end = random.between(from, to);
+                self.miss_an_end((from, end, to), at, (at + 1) % hosts);
+            }
+            Kind::MovedAgain => {
+                self.pair(from, Fault::SlowApplier(at), to, Fault::FastApplier(at));
+                for _ in 0..random.between(2, 8) {
+                    let when = random.between(from, to);
+                    for owner in (0..hosts).filter(|owner| *owner != at) {
+                        self.one(when, Fault::Move { at: owner, vip, to: Some(at) });
+                    }
+                }
+            }
         }
+    }
+
+    fn spoil_unseen(
+        &mut self,
+        (from, to): (Micros, Micros),
+        at: usize,
+        vip: IpAddr,
+        (hosts, vips): (usize, &[IpAddr]),
+    ) {
+        for other in (0..hosts).filter(|other| *other != at) {
+            self.pair(from, Fault::Freeze(other), to, Fault::Thaw(other));
+        }
+        self.one(from, Fault::Kill(at));
+        self.one(from + 1, Fault::SpoilRecord(vip));
+        self.one(from + 2, Fault::Start { at, remembers: false, vips: vips.to_vec() });
+    }
+
+    fn miss_an_end(&mut self, (from, end, to): (Micros, Micros, Micros), at: usize, other: usize) {
+        self.pair(from, Fault::CutWatch(at), to, Fault::JoinWatch(at));
+        self.pair(end, Fault::Freeze(other), to, Fault::Thaw(other));
+        self.one(end + 1, Fault::DeleteSession(other));
+        self.one(end + 2, Fault::JoinWatch(at));
     }
 
     fn one(&mut self, at: Micros, fault: Fault) {

@@ -60,6 +60,8 @@ pub(super) struct Agent {
     pub(super) vips: BTreeSet<IpAddr>,
     /// The session whose lease was moved last.
     pub(super) mark: Revision,
+    /// The lease as this agent moved it last, and under which session.
+    pub(super) granted: (Revision, Instant),
     pub(super) pending: BTreeMap<u64, Pending>,
     /// The renewals that were answered, and under which session they were asked for: a further copy of one may be
     /// acknowledged, too.
@@ -68,6 +70,8 @@ pub(super) struct Agent {
     pub(super) wake: Option<Micros>,
     /// Whether its watch is established.
     pub(super) listening: bool,
+    /// When the list reaches it that the watch goes on from.
+    pub(super) lists_at: Micros,
     /// When the latest news of a key reaches it, where news of a key keep their order.
     pub(super) latest: BTreeMap<Key, Micros>,
     pub(super) applier: Applier,
@@ -93,7 +97,7 @@ pub(super) enum Order {
     /// Stand so, under the session that was live when it was ordered.
     Stand(IpAddr, Role, Revision),
     /// The lease that lifetimes go by.
-    Right(Instant),
+    Lease(Instant),
 }
 
 /// The applier: a thread of its own that carries out orders when it gets to them.
@@ -136,6 +140,9 @@ impl Host {
 
     /// A new agent, which knows nothing yet.
     pub(super) fn employ(&mut self, number: usize, vips: BTreeSet<IpAddr>, hold: WhenNobodyIsReady) {
+        if self.life > 0 {
+            self.plan.timing = self.plan.later_timing;
+        }
         let settings = Settings {
             name: self.plan.name.parse().expect("the plan's names are good"),
             machine: format!("machine-{number}/{}", self.incarnation),
@@ -155,10 +162,12 @@ impl Host {
             turns: false,
             vips,
             mark: 0,
+            granted: (0, Instant::ZERO),
             pending: BTreeMap::new(),
             renewed: BTreeMap::new(),
             wake: None,
             listening: false,
+            lists_at: 0,
             latest: BTreeMap::new(),
             applier: Applier::default(),
             ordered: BTreeMap::new(),

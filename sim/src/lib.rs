@@ -15,6 +15,7 @@ mod handoffs;
 mod host;
 mod invariants;
 mod kernel;
+mod misfortune;
 pub mod model;
 mod mutant;
 mod plan;

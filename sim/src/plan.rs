@@ -12,12 +12,15 @@ use super::kernel::Fence;
 use super::random::Random;
 
 /// One node-to-be.
+#[derive(Clone)]
 pub(super) struct HostPlan {
     pub(super) name: String,
     /// What its clock makes of a true second.
     pub(super) rate: u64,
     pub(super) fence: Fence,
+    /// The timing of its first agent, and of those after it.
     pub(super) timing: Timing,
+    pub(super) later_timing: Timing,
     pub(super) priority: u32,
     /// How long it serves what it has handed over.
     pub(super) drain: Duration,
@@ -36,8 +39,8 @@ pub(super) struct Plan {
     pub(super) slowest: Micros,
     /// Whether news of one key may come in another order than it was made in, or twice, as old servers bring it.
     pub(super) unruly: bool,
-    /// Whether somebody deletes sessions just before a record would name them.
-    pub(super) meddled: bool,
+    /// Whether requests meet bad luck: see `misfortune`.
+    pub(super) unlucky: bool,
     /// What nodes do whose check fails while nobody else is ready.
     pub(super) when_nobody_is_ready: WhenNobodyIsReady,
     /// How often in a hundred times an agent is busy when something comes, and takes it in together with what comes next.
@@ -74,7 +77,7 @@ impl Plan {
             slowest: random.pick(&[1_000, 3_000, 20_000]),
             unruly: random.percent(20),
             hedged: random.percent(30),
-            meddled: random.percent(8),
+            unlucky: random.percent(20),
             when_nobody_is_ready: if random.percent(15) {
                 WhenNobodyIsReady::Release
             } else {
@@ -103,7 +106,7 @@ impl Plan {
             slowest: 1_000,
             unruly: false,
             hedged: false,
-            meddled: false,
+            unlucky: false,
             when_nobody_is_ready: WhenNobodyIsReady::Hold,
             batched: 10,
             well,
@@ -122,6 +125,7 @@ impl Plan {
             let mut clone = draw_host(random, plan.hosts[0].timing, 0);
             (clone.fence, clone.timing, clone.starts) =
                 (plan.hosts[0].fence, plan.hosts[0].timing, Micros::MAX);
+            clone.later_timing = clone.timing;
             plan.hosts.push(clone);
         }
         plan.schedule = Schedule::draw_beyond(random, limit, plan.hosts.len(), &plan.vips, silence);
@@ -134,13 +138,18 @@ impl Plan {
 impl HostPlan {
     /// How long it takes another to replace it, by the slowest clock.
     fn silence(&self) -> Micros {
-        let silence = least_silence(self.bound_by(self.fence)).max(self.timing.silence);
-        Clock::new(Clock::SLOWEST, 0).truly(silence)
+        let of = |timing| {
+            let plan = Self { timing, ..self.clone() };
+            least_silence(plan.bound_by(plan.fence)).max(timing.silence)
+        };
+        Clock::new(Clock::SLOWEST, 0).truly(of(self.timing).max(of(self.later_timing)))
     }
 
     /// How long it may at worst go on answering after it sent a renewal, whatever fences it.
     pub(super) fn bound(&self) -> Duration {
-        self.bound_by(Fence::Lifetime).max(self.bound_by(self.fence))
+        let later = Self { timing: self.later_timing, ..self.clone() };
+        let of = |plan: &Self| plan.bound_by(Fence::Lifetime).max(plan.bound_by(plan.fence));
+        of(self).max(of(&later))
     }
 
     /// How long that is behind a fence.
@@ -173,6 +182,8 @@ fn draw_host(random: &mut Random, usual: Timing, number: u8) -> HostPlan {
     HostPlan {
         name: char::from(b'a' + number).to_string(),
         rate: random.pick(&[Clock::SLOWEST, Clock::FASTEST, 999_990, 1_000_010]),
+        // Now and then an agent's next start finds another timing in its config.
+        later_timing: if random.percent(15) { random.pick(&timings) } else { timing },
         fence: if random.percent(75) { Fence::Program } else { Fence::Lifetime },
         timing,
         priority: random.pick(&[100, 100, 100, 200]),
@@ -186,7 +197,8 @@ fn draw_host(random: &mut Random, usual: Timing, number: u8) -> HostPlan {
 /// waits for that, the others may then wait for what it held; each waits anew once it has listed anew.
 fn recovery(hosts: &[HostPlan], schedule: &Schedule) -> Micros {
     let silence = hosts.iter().map(HostPlan::silence).max().unwrap_or_default();
-    let renew = hosts.iter().map(|host| host.timing.renew).max().unwrap_or_default();
+    let renew =
+        hosts.iter().map(|host| host.timing.renew.max(host.later_timing.renew)).max().unwrap_or_default();
     let slower = hosts.iter().map(HostPlan::bound).max().unwrap_or_default();
     let slower = Clock::new(Clock::SLOWEST, 0).truly(least_silence(slower));
     let silence = if schedule.changes_fences() { silence.max(slower) } else { silence };

@@ -14,7 +14,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Carries out a transaction; what changed is what a watch will show.
+    /// Carries out a transaction; what changed is what a watch will show. With a deletion it shows what was deleted.
     pub fn commit(&mut self, txn: &Txn) -> (Answer, Vec<Change>) {
         self.commit_if(txn.compares(), txn.writes())
     }
@@ -34,14 +34,14 @@ impl Store {
             return (Answer::Refused { revision: self.revision, found }, Vec::new());
         }
         self.revision += 1;
-        let changes = writes.iter().map(|write| self.write(write)).collect();
+        let changes = writes.iter().flat_map(|write| self.write(write)).collect();
         (Answer::Done(self.revision), changes)
     }
 
     /// Writes by a hand that compares nothing.
     pub fn force(&mut self, write: &Write) -> Vec<Change> {
         self.revision += 1;
-        vec![self.write(write)]
+        self.write(write)
     }
 
     /// All keys, as a list at the store's revision.
@@ -60,18 +60,20 @@ impl Store {
         Change { key: key.clone(), revision, entry }
     }
 
-    fn write(&mut self, write: &Write) -> Change {
+    fn write(&mut self, write: &Write) -> Vec<Change> {
         let revision = self.revision;
         match write {
             Write::Put(key, value) => {
                 let created = self.keys.get(key).map_or(revision, |entry| entry.created);
                 let entry = Entry { created, modified: revision, value: value.clone() };
                 self.keys.insert(key.clone(), entry.clone());
-                Change { key: key.clone(), revision, entry: Some(entry) }
+                vec![Change { key: key.clone(), revision, entry: Some(entry) }]
             }
             Write::Delete(key) => {
+                let deleted = self.keys.contains_key(key).then(|| self.read(key));
                 self.keys.remove(key);
-                Change { key: key.clone(), revision, entry: None }
+                let change = Change { key: key.clone(), revision, entry: None };
+                deleted.into_iter().chain([change]).collect()
             }
         }
     }

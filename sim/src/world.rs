@@ -50,7 +50,7 @@ pub(super) enum Item {
     Commit(Try),
     /// A request to list and watch reaches etcd.
     List { at: usize, life: u32 },
-    /// Something goes wrong, or is put lease.
+    /// Something goes wrong, or is put right.
     Fault(Fault),
 }
 

@@ -80,8 +80,12 @@ impl Etcd {
         connection: &Connection,
         from: Revision,
     ) -> Result<WatchStream, Failure> {
-        let options =
-            WatchOptions::new().with_range(self.keys().end()).with_start_revision(from).with_fragment();
+        // With a deletion comes what was deleted.
+        let options = WatchOptions::new()
+            .with_range(self.keys().end())
+            .with_start_revision(from)
+            .with_fragment()
+            .with_prev_key();
         let mut client = connection.watch.clone();
         let call = client.watch(self.keys().prefix(), Some(options));
         self.endpoint(number).attempt(connection, Errand::Watch, self.settings().connect_timeout, call).await

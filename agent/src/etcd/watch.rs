@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use etcd_client::{KeyValue, WatchResponse, WatchStream};
+use etcd_client::{Event, EventType, KeyValue, WatchResponse, WatchStream};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
@@ -167,8 +167,10 @@ impl Follower {
         if response.canceled() {
             return Err(self.cancelled(watching, &response));
         }
-        let stored: Vec<KeyValue> =
-            response.events().iter().filter_map(|event| event.kv()).cloned().collect();
+        let stored = shown_by(response.events()).map_err(|compacted| {
+            let endpoint = self.etcd.endpoint(watching.number).url().to_owned();
+            Loss::Compacted { endpoint, compacted }
+        })?;
         let newest = stored.iter().map(KeyValue::mod_revision).max();
         if let Some(newest) = newest {
             watching.shown = watching.shown.max(newest);
@@ -296,6 +298,20 @@ async fn next(acknowledged: &mut Receiver<Revision>) -> Revision {
         // The handle that sends them is gone, and with it every write.
         Err(_) => std::future::pending().await,
     }
+}
+
+/// What the events show, in their order. A deletion is shown behind what was deleted: a server that lost an event must not hide
+/// that a session was renewed just before it ended. Where that is compacted the revision is given back: only a new list helps.
+fn shown_by(events: &[Event]) -> Result<Vec<KeyValue>, Revision> {
+    let mut shown = Vec::with_capacity(events.len());
+    for event in events {
+        let Some(kv) = event.kv() else { continue };
+        if event.event_type() == EventType::Delete {
+            shown.push(event.prev_kv().ok_or(kv.mod_revision())?.clone());
+        }
+        shown.push(kv.clone());
+    }
+    Ok(shown)
 }
 
 #[cfg(test)]

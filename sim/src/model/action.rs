@@ -29,7 +29,7 @@ pub enum Action {
     GiveUp(usize, Waiting, usize),
     /// Something goes wrong.
     Fault(Fault),
-    /// Something is put lease.
+    /// Something is put right.
     End(End),
     /// An agent is told to hand its VIPs over.
     HandOff(usize),
@@ -75,7 +75,7 @@ pub enum Fault {
     Delete(usize),
 }
 
-/// How what went wrong is put lease.
+/// How what went wrong is put right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// A frozen agent goes on.

@@ -16,13 +16,15 @@ pub(super) enum Stage {
     Seeds,
     /// The model within its bounds.
     Model,
+    /// As many worlds as the tests run.
+    ManySeeds,
 }
 
 impl Stage {
-    /// All, cheapest first.
+    /// Those that a generated mutant is judged by, cheapest first.
     pub(super) const ALL: [Self; 5] = [Self::Tables, Self::Stories, Self::FewSeeds, Self::Seeds, Self::Model];
     /// Those that judge the protocol from outside.
-    pub(super) const FROM_OUTSIDE: [Self; 3] = [Self::FewSeeds, Self::Model, Self::Seeds];
+    pub(super) const FROM_OUTSIDE: [Self; 3] = [Self::FewSeeds, Self::Model, Self::ManySeeds];
 
     /// Its name, in results.
     pub(super) fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Stage {
             Self::FewSeeds => "few-seeds",
             Self::Seeds => "seeds",
             Self::Model => "model",
+            Self::ManySeeds => "many-seeds",
         }
     }
 
@@ -40,7 +43,7 @@ impl Stage {
         match self {
             Self::Tables => ("mantle-protocol", None),
             Self::Stories => ("mantle-sim", Some("stories")),
-            Self::FewSeeds | Self::Seeds => ("mantle-sim", Some("simulator")),
+            Self::FewSeeds | Self::Seeds | Self::ManySeeds => ("mantle-sim", Some("simulator")),
             Self::Model => ("mantle-sim", Some("model")),
         }
     }
@@ -49,14 +52,20 @@ impl Stage {
     pub(super) fn filters(self) -> &'static [&'static str] {
         match self {
             Self::Tables | Self::Stories => &[],
-            Self::FewSeeds | Self::Seeds => &["whatever_goes_wrong", "what_happens_to_one_vip"],
+            Self::FewSeeds | Self::Seeds | Self::ManySeeds => {
+                &["whatever_goes_wrong", "what_happens_to_one_vip"]
+            }
             Self::Model => &["within_bounds"],
         }
     }
 
     /// How many worlds are run.
     pub(super) fn seeds(self) -> &'static str {
-        if self == Self::FewSeeds { "300" } else { "2500" }
+        match self {
+            Self::FewSeeds => "300",
+            Self::ManySeeds => "10000",
+            _ => "2500",
+        }
     }
 
     /// How long it may take: a mutant that turns in circles is caught by that.
@@ -66,6 +75,7 @@ impl Stage {
             Self::Stories => 90,
             Self::FewSeeds => 60,
             Self::Seeds | Self::Model => 300,
+            Self::ManySeeds => 900,
         })
     }
 }

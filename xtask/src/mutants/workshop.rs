@@ -96,6 +96,24 @@ impl Workshop {
 
     /// The stage's program; none if it does not compile.
     fn built(&self, stage: Stage) -> anyhow::Result<Option<PathBuf>> {
+        match self.build(stage)? {
+            // What the compiler kept of an earlier build sometimes does not fit: that says nothing of the mutant.
+            Built::NotLinked => {
+                fs::remove_dir_all(self.folder.join("target/debug")).context("cannot remove an old build")?;
+                match self.build(stage)? {
+                    Built::Program(program) => Ok(Some(program)),
+                    Built::NotCompiled => Ok(None),
+                    Built::NotLinked => {
+                        bail!("what compiles does not link; the log is {}", self.log().display())
+                    }
+                }
+            }
+            Built::NotCompiled => Ok(None),
+            Built::Program(program) => Ok(Some(program)),
+        }
+    }
+
+    fn build(&self, stage: Stage) -> anyhow::Result<Built> {
         let (package, test) = stage.program();
         let mut cargo = build::bare_cargo();
         cargo.current_dir(&self.folder).env("CARGO_TARGET_DIR", self.folder.join("target"));
@@ -113,11 +131,12 @@ impl Workshop {
             if !said.contains("could not compile") {
                 bail!("cargo failed, and not for the mutant; the log is {}", self.log().display());
             }
-            return Ok(None);
+            let linked = !said.contains("error: linking with");
+            return Ok(if linked { Built::NotCompiled } else { Built::NotLinked });
         }
         let program = said.lines().find_map(|line| line.trim().strip_prefix("Executable ")?.rsplit_once('('));
         let (_, program) = program.with_context(|| format!("cargo names no program: {said}"))?;
-        Ok(Some(self.folder.join(program.trim_end_matches(')'))))
+        Ok(Built::Program(self.folder.join(program.trim_end_matches(')'))))
     }
 
     /// How the stage ends.
@@ -153,6 +172,13 @@ impl Workshop {
     fn log(&self) -> PathBuf {
         self.folder.join("log.txt")
     }
+}
+
+/// What came of a build.
+enum Built {
+    Program(PathBuf),
+    NotCompiled,
+    NotLinked,
 }
 
 /// How a stage ended.

@@ -58,7 +58,7 @@ async fn the_list_comes_first_and_every_change_after_it() {
 
     server.client().await.delete(format!("{PREFIX}vip/10.0.0.2"), None).await.unwrap();
     let gone = Change { key: key("vip/10.0.0.2"), revision: first + 2, entry: None };
-    assert_eq!(changed(&mut events).await, [gone]);
+    assert_eq!(changed(&mut events).await, [changes[0].clone(), gone], "behind what was deleted");
 }
 
 #[tokio::test]
