@@ -178,6 +178,21 @@ impl Host {
         });
     }
 
+    /// Makes a tap device and joins it with a link by a bridge of their own: an emulated machine's card is at its other end.
+    pub(crate) fn tap_beside(&self, link: &str, tap: &str) {
+        let (link, tap) = (link.to_owned(), tap.to_owned());
+        let mut command = Command::new("ip");
+        command.args(["tuntap", "add", "dev", &tap, "mode", "tap"]);
+        let output = self.output(command, SOON);
+        assert!(output.status.success(), "cannot make a tap: {}", String::from_utf8_lossy(&output.stderr));
+        self.run(move || {
+            let bridge = format!("of-{link}");
+            netlink::add_bridge(&bridge);
+            netlink::join_bridge(&link, &bridge);
+            netlink::join_bridge(&tap, &bridge);
+        });
+    }
+
     /// Puts an address on a link by hand.
     pub fn add_address(&self, link: &str, address: IpNet) {
         let link = link.to_owned();

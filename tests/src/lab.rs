@@ -22,6 +22,7 @@ use crate::etcd::{EtcdCluster, EtcdOptions};
 use crate::history::{Changes, History};
 use crate::host::Host;
 use crate::judge::{Verdict, judge, timeline};
+use crate::netlink;
 use crate::probe::{Client, Responder};
 use crate::process::{Process, tail};
 use crate::switch::Switch;
@@ -240,6 +241,14 @@ impl Lab {
     /// A host on the private switch for the lab's own etcd clients.
     pub(crate) fn observer(&self) -> Host {
         self.observer.get_or_init(|| self.add("observer", false, true)).clone()
+    }
+
+    /// Adds a host without links in which nothing speaks: an emulated machine's cards end there.
+    pub(crate) fn bare_host(&self, name: &str) -> Host {
+        let host = Host::new(name, &self.directory);
+        host.run(netlink::disable_ipv6);
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).push(host.clone());
+        host
     }
 
     fn add(&self, name: &str, public: bool, private: bool) -> Host {

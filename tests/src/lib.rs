@@ -16,6 +16,7 @@ pub mod host;
 pub mod judge;
 pub mod lab;
 pub mod load;
+pub mod machines;
 pub mod probe;
 pub mod process;
 pub mod service;

@@ -15,6 +15,14 @@ use rtnetlink::{
     AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
 
+/// Has the namespace say nothing of its own in IPv6.
+pub(crate) fn disable_ipv6() {
+    for scope in ["all", "default"] {
+        let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
+        std::fs::write(&path, "1").unwrap_or_else(|error| panic!("cannot write {path}: {error}"));
+    }
+}
+
 /// Makes a bridge that forwards from the first moment: no spanning tree, no delay, no snooping.
 pub(crate) fn add_bridge(name: &str) {
     let bridge = LinkBridge::new(name)

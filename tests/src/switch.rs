@@ -1,7 +1,7 @@
 //! A switch: a bridge in a namespace of its own, and the cables that end in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -58,11 +58,7 @@ impl Switch {
         let namespace = Namespace::new(name, CloneFlags::CLONE_NEWNET);
         namespace.run(|| {
             // The switch itself has nothing to say on the wire.
-            for scope in ["all", "default"] {
-                let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
-                fs::write(&path, "1")
-                    .unwrap_or_else(|error| panic!("cannot write {path} in a switch: {error}"));
-            }
+            netlink::disable_ipv6();
             netlink::add_bridge(BRIDGE);
         });
         Self(Arc::new(Inner {

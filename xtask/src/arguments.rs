@@ -17,6 +17,7 @@ Each task first prepares what it needs; those marked * need root, since their la
 * demo [--watch] [ARGS]        three nodes, an etcd and a client: watch the VIP move
 * test [--release] [FILTER..]  every unit test and scenario, or those whose names contain a FILTER
 * torment [ARGS]               everything goes wrong at random; the wire is judged, every gap explained
+* machines [ARGS]              emulated machines: other kernels and drivers, in the same lab; --help says more
   model [--minutes N]          the protocol under the model checker, as deep as the time allows
   mutants [ARGS]               break the protocol in one thing after another: does the proof notice?
   fuzz [--minutes N] [TARGET..]  look for inputs that the agent does not bear: values, frames, config, http, control
@@ -52,6 +53,11 @@ pub(crate) enum Task {
     Model {
         /// For how long.
         minutes: u32,
+    },
+    /// Run tests and clusters in emulated machines.
+    Machines {
+        /// Handed to the program.
+        arguments: Vec<String>,
     },
     /// Break the protocol and see what notices.
     Mutants(mutants::Options),
@@ -97,6 +103,7 @@ pub(crate) fn parse(mut line: impl Iterator<Item = String>) -> Result<Task, Refu
             let (minutes, rest) = minutes(rest)?;
             nothing_left(&name, &rest).map(|()| Task::Model { minutes })
         }
+        "machines" => Ok(Task::Machines { arguments: rest }),
         "mutants" => mutants::Options::parse(rest).map(Task::Mutants),
         "fuzz" => {
             let (minutes, targets) = minutes(rest)?;

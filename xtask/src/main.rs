@@ -9,6 +9,7 @@ mod arguments;
 mod build;
 mod build_ebpf;
 mod fuzz;
+mod machines;
 mod model;
 mod mutants;
 mod place;
@@ -55,6 +56,7 @@ fn carry_out(task: Task) -> anyhow::Result<ExitCode> {
         Task::Mutants(options) => mutants::run(&Place::find()?, &options)?,
         Task::Model { minutes } => model::run(&Place::find()?, minutes)?,
         Task::Test { profile, arguments } => test::run(&Place::find()?, profile, &arguments)?,
+        Task::Machines { arguments } => match machines::run(&Place::find()?, &arguments)? {},
         Task::Run { program, arguments } => match run::program(&Place::find()?, program, &arguments)? {},
     }
     Ok(ExitCode::SUCCESS)

@@ -11,4 +11,4 @@ pub use client::Client;
 pub use once::answerer_seen_from;
 pub(crate) use packet::{PORT, question};
 pub use report::{Answer, Gap, NodeRun, Probe, Probes, VipProbes};
-pub(crate) use responder::Responder;
+pub(crate) use responder::{Responder, answer_here};

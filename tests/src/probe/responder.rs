@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -21,12 +21,7 @@ pub(crate) struct Responder {
 
 impl Responder {
     pub(crate) fn start(host: &Host) -> Self {
-        let sockets = host.run(|| {
-            [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|any| {
-                UdpSocket::bind(any, PORT)
-                    .unwrap_or_else(|errno| panic!("cannot answer probes on [{any}]:{PORT}: {errno}"))
-            })
-        });
+        let sockets = host.run(bind);
         let (stopped, stop) = io::pipe().unwrap_or_else(|error| panic!("cannot make a pipe: {error}"));
         let node = host.name().to_owned();
         let thread = host.on_thread(move || serve(sockets, &stopped, &node));
@@ -42,6 +37,22 @@ impl Drop for Responder {
             let _ = thread.join();
         }
     }
+}
+
+/// Answers every probe that is sent to any address of the calling thread's network, for good.
+pub(crate) fn answer_here(node: &str) {
+    let (sockets, node) = (bind(), node.to_owned());
+    thread::spawn(move || {
+        let (stopped, _stop) = io::pipe().unwrap_or_else(|error| panic!("cannot make a pipe: {error}"));
+        serve(sockets, &stopped, &node);
+    });
+}
+
+fn bind() -> [UdpSocket; 2] {
+    [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|any| {
+        UdpSocket::bind(any, PORT)
+            .unwrap_or_else(|errno| panic!("cannot answer probes on [{any}]:{PORT}: {errno}"))
+    })
 }
 
 fn serve(mut sockets: [UdpSocket; 2], stopped: &impl AsFd, node: &str) {

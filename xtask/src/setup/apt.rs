@@ -81,7 +81,7 @@ impl Apt {
     }
 }
 
-fn apt_get() -> Command {
+pub(super) fn apt_get() -> Command {
     let mut apt_get = Command::new("apt-get");
     // Its sandbox user may not enter the target folder, and it would complain about that at length.
     apt_get.args(["--quiet", "--option", "APT::Sandbox::User=root"]).env("DEBIAN_FRONTEND", "noninteractive");

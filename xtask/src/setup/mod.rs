@@ -4,6 +4,7 @@
 //! etcd is only unpacked, below cargo's target folder. Where there is no apt, it says what to install instead.
 
 mod apt;
+pub(crate) mod debian;
 mod etcd;
 mod need;
 mod wheel;
