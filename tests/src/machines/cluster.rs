@@ -7,7 +7,7 @@ use std::time::Duration;
 use mantle_protocol::{Instant, Timing};
 
 use super::kernel::Kernel;
-use super::machine::{Booting, Hardware, Machine, Tools};
+use super::machine::{Booting, Hardware, Machine, On, Tools};
 use super::{Accelerator, Bench};
 use crate::clock::{now, wait_for};
 use crate::judge::Wrong;
@@ -37,6 +37,8 @@ pub(super) struct Cluster {
 pub(super) struct Node {
     pub(super) machine: Machine,
     agent: Option<u32>,
+    /// How many of its cards, the first ones, are on the VIP's network.
+    public: usize,
 }
 
 /// How a cluster's machines are made.
@@ -94,7 +96,8 @@ impl Cluster {
             plan.link
         );
         machine.write(CONFIG, &config);
-        self.nodes.push(Node { machine, agent: None });
+        let public = plan.hardware[number].cards.iter().filter(|card| card.on == On::Public).count();
+        self.nodes.push(Node { machine, agent: None, public });
         let since = now();
         self.start(number);
         if number == 0 {
@@ -179,6 +182,14 @@ impl Cluster {
         self.nodes[at].machine.run(&format!("kill -9 {pid}"));
     }
 
+    /// Pulls the cables of a node's cards on the VIP's network, or puts them back.
+    pub(super) fn cut(&mut self, at: usize, up: bool) {
+        let node = &mut self.nodes[at];
+        for card in 0..node.public {
+            node.machine.set_cable(card, up);
+        }
+    }
+
     /// A machine stands still, its clock with it, until another node answers for the VIP, and goes on then.
     pub(super) fn pause(&mut self, at: usize) -> usize {
         let since = now();
@@ -227,11 +238,42 @@ pub(super) struct Seen {
 
 /// The course that each row goes through: a planned move, an agent killed, a machine paused beyond its lease, a cable pulled.
 pub(super) fn course(name: &str, plan: &Plan, bench: &Bench) -> String {
-    let mut cluster = Cluster::set(name, plan, bench);
-    let moved = cluster.hand_over(0, 1);
-    let sent = cluster.client.look(|probes| probes.of(VIP).sent());
-    assert!(moved == 0, "{moved} probes were lost in a planned move");
+    course_with(name, plan, bench, |_, _| {})
+}
 
+/// Likewise, and at first something happens to the owner, which stays owner.
+pub(super) fn course_with(
+    name: &str,
+    plan: &Plan,
+    bench: &Bench,
+    happens: impl FnOnce(&mut Cluster, usize),
+) -> String {
+    let mut cluster = Cluster::set(name, plan, bench);
+    let since = now();
+    happens(&mut cluster, 0);
+    cluster.wait_owner(0, now());
+    cluster.wait_ready(1);
+    let before =
+        cluster.client.look(|probes| probes.of(VIP).lost_in(since..now() - Duration::from_millis(500)));
+    let sent = cluster.client.look(|probes| probes.of(VIP).sent());
+    let moved = cluster.hand_over(0, 1);
+    assert!(moved == 0, "{moved} probes were lost in a planned move");
+    let told = trouble(cluster);
+    format!("{before} probes lost before; planned move 0 of {sent} lost; {told}")
+}
+
+/// The same where the client's own network loses probes: what is lost in a planned move is told.
+pub(super) fn lossy(name: &str, plan: &Plan, bench: &Bench) -> String {
+    let mut cluster = Cluster::set(name, plan, bench);
+    let sent = cluster.client.look(|probes| probes.of(VIP).sent());
+    let before = cluster.client.look(|probes| probes.of(VIP).lost());
+    let moved = cluster.hand_over(0, 1);
+    let told = trouble(cluster);
+    format!("{before} of {sent} probes lost before, {moved} in a planned move; {told}")
+}
+
+/// The unplanned part of the course; node 1 is owner.
+fn trouble(mut cluster: Cluster) -> String {
     let since = now();
     cluster.kill(1);
     let owner = cluster.wait_another(1, since);
@@ -241,14 +283,14 @@ pub(super) fn course(name: &str, plan: &Plan, bench: &Bench) -> String {
     let next = cluster.pause(owner);
 
     let since = now();
-    cluster.nodes[next].machine.set_cable(0, false);
+    cluster.cut(next, false);
     let last = cluster.wait_another(next, since + Duration::from_millis(500));
-    cluster.nodes[next].machine.set_cable(0, true);
+    cluster.cut(next, true);
     cluster.wait_ready(next);
     let name = cluster.nodes[last].machine.name().to_owned();
     let seen = cluster.judge();
     format!(
-        "planned move 0 of {sent} lost; killed, paused and cut off: one answerer at a time, {name} last; {} of {} probes lost in all; {} times the paused machine went on with its lease",
+        "killed, paused and cut off: one answerer at a time, {name} last; {} of {} probes lost in all; {} times the paused machine went on with its lease",
         seen.lost, seen.probes, seen.after_pause
     )
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 pub(super) enum Stage {
     /// The protocol's own tests.
     Tables,
-    /// Single courses, step by step.
-    Stories,
     /// A few hundred worlds.
     FewSeeds,
+    /// Single courses, step by step.
+    Stories,
     /// Some thousand worlds.
     Seeds,
     /// The model within its bounds.
@@ -22,7 +22,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Those that a generated mutant is judged by, cheapest first.
-    pub(super) const ALL: [Self; 5] = [Self::Tables, Self::Stories, Self::FewSeeds, Self::Seeds, Self::Model];
+    pub(super) const ALL: [Self; 5] = [Self::Tables, Self::FewSeeds, Self::Stories, Self::Seeds, Self::Model];
     /// Those that judge the protocol from outside.
     pub(super) const FROM_OUTSIDE: [Self; 3] = [Self::FewSeeds, Self::Model, Self::ManySeeds];
 

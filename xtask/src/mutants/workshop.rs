@@ -30,8 +30,8 @@ incremental = true
 [profile.dev.package]
 stateright.opt-level = 3
 mantle-ebpf.opt-level = 0
-mantle-protocol.opt-level = 2
-mantle-sim.opt-level = 2
+mantle-protocol.opt-level = 1
+mantle-sim.opt-level = 1
 ";
 
 pub(super) struct Workshop {
