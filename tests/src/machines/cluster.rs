@@ -1,5 +1,6 @@
 //! Three machines that compete for a VIP, and what they go through.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use mantle_protocol::{Instant, Timing};
 
 use super::kernel::Kernel;
-use super::machine::{Booting, Hardware, Machine, On, Tools};
+use super::machine::{Booting, Card, Hardware, Machine, On, Tools};
 use super::{Accelerator, Bench};
 use crate::clock::{now, wait_for};
 use crate::judge::Wrong;
@@ -77,6 +78,11 @@ impl Cluster {
 
     fn add(&mut self, mut machine: Machine, number: usize, plan: &Plan) {
         let net = |text: String| text.parse().expect("a number fits in an address");
+        // Nothing loads a card's driver by itself where no udev runs.
+        let drivers: BTreeSet<_> = plan.hardware[number].cards.iter().map(Card::driver).collect();
+        for driver in drivers {
+            machine.run(&format!("modprobe {driver}"));
+        }
         machine.run(plan.links);
         machine.address(
             &self.lab,

@@ -115,7 +115,7 @@ fn surroundings() -> Vec<Row> {
             course(name, &on_top("eth0", links), bench)
         }),
         Row {
-            red_because: Some("a standby's own kernel answers for a VIP that stands elsewhere on it"),
+            red_because: Some("an agent does not take a VIP that stands elsewhere on its machine"),
             ..row(
                 "dummy",
                 "the VIP on a dummy device of every node, as kube-proxy puts it in IPVS mode",
