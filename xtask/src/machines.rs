@@ -28,36 +28,24 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> anyhow::Result<Infalli
     build::with_tests(Profile::Dev)?;
     let mut program = Command::new(place.program(Profile::Dev, "machines"));
     program.args(arguments).env("MANTLE_MACHINES", &root);
-    for (variable, crate_of, test) in
-        [("MANTLE_TEST_KERNEL", "mantle", Some("kernel")), ("MANTLE_TEST_LIB", "mantle", None)]
-    {
-        program.env(variable, test_program(crate_of, test)?);
-    }
+    let built = built_tests()?;
+    program.env("MANTLE_TEST_KERNEL", test_program(&built, "test", "kernel")?);
+    program.env("MANTLE_TEST_LIB", test_program(&built, "lib", "mantle")?);
     let error = program.exec();
     Err(error).context("cannot run the machines' program")
 }
 
-/// The test program of a package: its library's, or one of its own.
-fn test_program(package: &str, test: Option<&str>) -> anyhow::Result<PathBuf> {
-    let mut cargo = build::bare_cargo();
-    cargo.current_dir(Place::workspace()).args([
-        "test",
-        "--workspace",
-        "--no-run",
-        "--message-format",
-        "json",
-    ]);
-    let said = process::silent(&mut cargo)?;
-    let name = test.unwrap_or(package);
-    let kind = if test.is_some() { "\"kind\":[\"test\"]" } else { "\"kind\":[\"lib\"]" };
-    let is_it = |line: &&str| {
-        line.contains("\"reason\":\"compiler-artifact\"")
-            && line.contains(kind)
-            && line.contains(&format!("\"name\":\"{name}\""))
-            && line.contains("\"test\":true")
-            && !line.contains("\"executable\":null")
-    };
-    let line = said.lines().find(is_it).with_context(|| format!("cargo built no test program {name}"))?;
-    let path = line.rsplit_once("\"executable\":\"").and_then(|(_, rest)| rest.split_once('"'));
-    Ok(PathBuf::from(path.with_context(|| format!("cargo names no program: {line}"))?.0))
+/// What cargo says of the test programs, a line of JSON each.
+fn built_tests() -> anyhow::Result<String> {
+    let mut cargo = build::cargo("test", Profile::Dev);
+    process::silent(cargo.args(["--no-run", "--message-format", "json"]))
+}
+
+/// The test program of that kind and name.
+fn test_program(built: &str, kind: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let marks =
+        [format!("\"kind\":[\"{kind}\"]"), format!("\"name\":\"{name}\""), "\"executable\":\"".to_owned()];
+    let line = built.lines().find(|line| marks.iter().all(|mark| line.contains(mark)));
+    let path = line.and_then(|line| line.rsplit_once("\"executable\":\"")?.1.split_once('"'));
+    Ok(PathBuf::from(path.with_context(|| format!("cargo built no test program {name}"))?.0))
 }

@@ -168,7 +168,7 @@ impl Cluster {
         self.nodes[at].machine.tries(&format!("tail -n 40 {LOG}"), PATIENCE).1
     }
 
-    /// Hands the VIP over; how many probes were lost on the way.
+    /// Moves the VIP by a handoff; how many probes were lost on the way.
     pub(super) fn hand_over(&mut self, from: usize, to: usize) -> usize {
         let to_name = self.nodes[to].machine.name().to_owned();
         let since = now();

@@ -35,25 +35,25 @@ impl Results {
     /// it is green: its mark has to go.
     #[expect(clippy::print_stdout, reason = "a command for people talks on the terminal")]
     pub(super) fn judge(&mut self, row: &Row, said: Result<String, String>, seconds: u64) -> bool {
-        match (said, row.red_because) {
+        match (said, &row.red) {
             (Ok(said), None) => {
                 println!("green  {seconds:>4} s  {}: {said}", row.name);
                 self.green.insert(row.name.to_owned(), format!("{seconds} s\t{said}"));
                 self.write();
                 true
             }
-            (Err(why), Some(reason)) => {
-                println!("as expected   {}: {reason}\n{}", row.name, first_line(&why));
+            (Err(why), Some(red)) if first_line(&why).contains(red.says) => {
+                println!("as expected   {}: {} ({})", row.name, red.because, red.says);
                 true
             }
-            (Ok(said), Some(reason)) => {
+            (Ok(said), Some(red)) => {
                 println!(
-                    "RED    {seconds:>4} s  {}: it is green ({said}), though marked: {reason}",
-                    row.name
+                    "RED    {seconds:>4} s  {}: it is green ({said}), though marked: {}",
+                    row.name, red.because
                 );
                 false
             }
-            (Err(why), None) => {
+            (Err(why), _) => {
                 println!("RED    {seconds:>4} s  {}: {}", row.name, first_line(&why));
                 false
             }

@@ -14,7 +14,8 @@ use crate::process;
 /// Sees to it that these packages, and whatever they depend on and this machine has not installed, are unpacked below
 /// `root`, which is then laid over the machine's own root.
 pub(crate) fn unpack(packages: &[&str], kernels: &[&str], root: &Path) -> anyhow::Result<()> {
-    let mark = root.with_extension("complete");
+    // In what it speaks of: whoever removes that removes the mark with it.
+    let mark = root.join("complete");
     let Some(mut apt) = Apt::of_this_machine() else {
         bail!("there is no apt-get here, and machines are made of Debian's packages");
     };
